@@ -1,0 +1,119 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Condition types of a MemoryBudget. All are always set.
+const (
+	// ConditionReady is True when all that is granted is ready. Being granted less than wanted is not unready.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while the operator works towards the spec.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when the operator cannot go on without a change by somebody.
+	ConditionStalled = "Stalled"
+	// ConditionWithinBudget is True while the exposure is within the budget.
+	ConditionWithinBudget = "WithinBudget"
+	// ConditionSettingsApplied is True when the settings were seen to reach the application.
+	ConditionSettingsApplied = "SettingsApplied"
+)
+
+// Reasons of the condition Ready.
+const (
+	// ReasonAllReady surfaces when every granted replica is ready.
+	ReasonAllReady = "AllReady"
+	// ReasonReplicasNotReady surfaces when granted replicas are not ready yet.
+	ReasonReplicasNotReady = "ReplicasNotReady"
+	// ReasonRollingOut surfaces when pods of an older template are being replaced.
+	ReasonRollingOut = "RollingOut"
+	// ReasonPodsFailing surfaces when pods cannot start or keep crashing.
+	ReasonPodsFailing = "PodsFailing"
+	// ReasonRecommendOnly surfaces when spec.policy is Recommend.
+	ReasonRecommendOnly = "RecommendOnly"
+	// ReasonStalled surfaces when the condition Stalled is True.
+	ReasonStalled = "Stalled"
+)
+
+// Reasons of the condition Reconciling.
+const (
+	// ReasonWaitingForMemory surfaces when a write or a gate waits for memory that is still held.
+	ReasonWaitingForMemory = "WaitingForMemory"
+	// ReasonWaitingForPods surfaces when granted pods are not ready yet.
+	ReasonWaitingForPods = "WaitingForPods"
+	// ReasonSettled surfaces when there is nothing left to do.
+	ReasonSettled = "Settled"
+)
+
+// Reasons of the condition Stalled.
+const (
+	// ReasonBudgetTooSmall surfaces when the floors and the reserve do not fit the budget.
+	ReasonBudgetTooSmall = "BudgetTooSmall"
+	// ReasonTierTooSmall surfaces when the processes of a tier do not fit its pods.
+	ReasonTierTooSmall = "TierTooSmall"
+	// ReasonNameConflict surfaces when an object of the same name belongs to somebody else.
+	ReasonNameConflict = "NameConflict"
+	// ReasonInvalidSpec surfaces when the spec is not valid in a way that the API server could not see.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonRejected surfaces when the API server refuses an object made for the spec.
+	ReasonRejected = "Rejected"
+	// ReasonNotStalled surfaces when nothing stands in the way.
+	ReasonNotStalled = "NotStalled"
+)
+
+// Reasons of the condition WithinBudget.
+const (
+	// ReasonWithinBudget surfaces when the exposure is at most the budget.
+	ReasonWithinBudget = "WithinBudget"
+	// ReasonForeignPods surfaces when what others did takes the exposure above the budget.
+	ReasonForeignPods = "ForeignPods"
+	// ReasonBudgetLowered surfaces while tiers shrink into a budget that was lowered.
+	ReasonBudgetLowered = "BudgetLowered"
+)
+
+// Reasons of the condition SettingsApplied.
+const (
+	// ReasonVerified surfaces when the application was seen with the settings of the resource.
+	ReasonVerified = "Verified"
+	// ReasonNotReported surfaces when no pod has reported yet.
+	ReasonNotReported = "NotReported"
+	// ReasonVerificationDisabled surfaces when spec.verification is Disabled.
+	ReasonVerificationDisabled = "VerificationDisabled"
+	// ReasonSettingsNotEffective surfaces when the application was seen without settings of the resource.
+	ReasonSettingsNotEffective = "SettingsNotEffective"
+	// ReasonNothingToVerify surfaces when no tier runs Python.
+	ReasonNothingToVerify = "NothingToVerify"
+)
+
+// ReasonObservationFailed surfaces on every condition when the cluster could not be read.
+const ReasonObservationFailed = "ObservationFailed"
+
+// Values of limitedBy.
+const (
+	// LimitedByNone means that a tier has what it wants.
+	LimitedByNone = "None"
+	// LimitedByBudget means that the budget has no room for a further pod.
+	LimitedByBudget = "Budget"
+	// LimitedByReserve means that a further pod would fit, were it not for the reserve.
+	LimitedByReserve = "Reserve"
+	// LimitedByBudgetTooSmall means that the floors do not fit, so nothing is changed.
+	LimitedByBudgetTooSmall = "BudgetTooSmall"
+	// LimitedByPause means that spec.pause holds or drains the tier.
+	LimitedByPause = "Pause"
+	// LimitedByPolicy means that spec.policy is Recommend.
+	LimitedByPolicy = "Policy"
+)
+
+// Reasons of events.
+const (
+	// EventScaled tells that replicas of a tier were changed.
+	EventScaled = "Scaled"
+	// EventRollout tells that a new pod template was applied.
+	EventRollout = "Rollout"
+	// EventRolloutDowntime tells that a tier rolls out with its only replica down, for want of room.
+	EventRolloutDowntime = "RolloutDowntime"
+	// EventScalerConflict tells that somebody else changed replicas and that they were put back.
+	EventScalerConflict = "ScalerConflict"
+	// EventTierRemoved tells that a tier that is no longer in the spec was removed.
+	EventTierRemoved = "TierRemoved"
+	// EventStalled tells that the operator cannot go on.
+	EventStalled = "Stalled"
+)

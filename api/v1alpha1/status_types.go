@@ -1,0 +1,157 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// MemoryBudgetStatus is what the operator found and did.
+type MemoryBudgetStatus struct {
+	// conditions are Ready, Reconciling, Stalled, WithinBudget and SettingsApplied. All are always set.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// observedGeneration is the generation of the spec that the rest of the status speaks of. -1 until
+	// the operator has seen the resource, so that nobody takes it for settled.
+	// +optional
+	// +kubebuilder:validation:Minimum=-1
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// reserve is the part of the budget that is kept free, in bytes.
+	// +optional
+	Reserve *resource.Quantity `json:"reserve,omitempty"`
+
+	// allocated is the sum of what the pods count against the budget: the memory limits of all pods
+	// that hold memory, those that shut down included.
+	// +optional
+	Allocated *resource.Quantity `json:"allocated,omitempty"`
+
+	// exposure is allocated plus what the Deployments may still create under their current specs.
+	// It is never raised above the budget by the operator.
+	// +optional
+	Exposure *resource.Quantity `json:"exposure,omitempty"`
+
+	// unallocated is what is neither granted to a tier nor reserved.
+	// +optional
+	Unallocated *resource.Quantity `json:"unallocated,omitempty"`
+
+	// limitedBy is what keeps tiers from what they want: None, Budget, Reserve, BudgetTooSmall, Pause or Policy.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	LimitedBy string `json:"limitedBy,omitempty"`
+
+	// readyReplicas are ready and granted replicas by role, as "ready/granted".
+	// +optional
+	ReadyReplicas *ReadyReplicas `json:"readyReplicas,omitempty"`
+
+	// settings is the ConfigMap that the current settings are in.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Settings string `json:"settings,omitempty"`
+
+	// tiers is what each tier wanted, got and has.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Tiers []TierStatus `json:"tiers,omitempty"`
+}
+
+// ReadyReplicas are ready and granted replicas by role, as "ready/granted".
+type ReadyReplicas struct {
+	// web counts the pods of the role Web.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Web string `json:"web,omitempty"`
+	// worker counts the pods of the role Worker.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Worker string `json:"worker,omitempty"`
+	// ml counts the pods of the role ML.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	ML string `json:"ml,omitempty"`
+}
+
+// TierStatus is what a tier wanted, got and has.
+type TierStatus struct {
+	// name of the tier.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=20
+	Name string `json:"name,omitempty"`
+	// desired is how many replicas the tier asks for.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Desired *int32 `json:"desired,omitempty"`
+	// granted is how many replicas the budget allows it now.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Granted *int32 `json:"granted,omitempty"`
+	// ready is how many of its pods are ready.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Ready *int32 `json:"ready,omitempty"`
+	// memoryPerPod is the memory limit of a pod.
+	// +optional
+	MemoryPerPod *resource.Quantity `json:"memoryPerPod,omitempty"`
+	// allocated is what the tier's pods count against the budget.
+	// +optional
+	Allocated *resource.Quantity `json:"allocated,omitempty"`
+	// processes is how many worker processes a pod runs.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Processes *int32 `json:"processes,omitempty"`
+	// limitedBy is what keeps the tier from what it wants: None, Budget, Reserve, BudgetTooSmall, Pause or Policy.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	LimitedBy string `json:"limitedBy,omitempty"`
+	// decision is the last decision in words: what the tier wanted, what it got and why not more.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Decision string `json:"decision,omitempty"`
+	// runtime is what the verify container of the newest pod reported.
+	// +optional
+	Runtime *RuntimeReport `json:"runtime,omitempty"`
+}
+
+// RuntimeReport is what the verify container of a pod reported.
+type RuntimeReport struct {
+	// python is the version of Python.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Python string `json:"python,omitempty"`
+	// django is the version of Django.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Django string `json:"django,omitempty"`
+	// celery is the version of Celery.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Celery string `json:"celery,omitempty"`
+	// gunicorn is the version of gunicorn.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Gunicorn string `json:"gunicorn,omitempty"`
+	// baselineMemory is what a process takes once the application is imported.
+	// +optional
+	BaselineMemory *resource.Quantity `json:"baselineMemory,omitempty"`
+	// imports are the memory-hungry libraries that importing the application loads.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=64
+	Imports []string `json:"imports,omitempty"`
+	// problems are codes of what did not take effect.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=64
+	Problems []string `json:"problems,omitempty"`
+}
