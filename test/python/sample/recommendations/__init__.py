@@ -1,0 +1,3 @@
+# Copyright The MemoryBudget Authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The recommendations package."""
