@@ -1,0 +1,37 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/decision"
+	"github.com/memorybudget/memorybudget/internal/metrics"
+	"github.com/memorybudget/memorybudget/internal/observe"
+)
+
+// figuresOf is what Prometheus is told after a decision.
+func figuresOf(s *observe.Snapshot, d *decision.Decision) metrics.Figures {
+	f := metrics.Figures{
+		BudgetBytes:    d.Input.Budget,
+		AllocatedBytes: d.Plan.Exposure.Charge,
+		ExposureBytes:  d.Plan.Exposure.Total(),
+	}
+	for i := range s.Pods {
+		pod := &s.Pods[i]
+		if pod.DeletionTimestamp != nil || !slices.ContainsFunc(pod.Spec.SchedulingGates, isMemoryGate) {
+			continue
+		}
+		f.GatedPods++
+		if created := pod.CreationTimestamp.Unix(); f.OldestGatedSeconds == 0 || created < f.OldestGatedSeconds {
+			f.OldestGatedSeconds = created
+		}
+	}
+	return f
+}
+
+func isMemoryGate(gate corev1.PodSchedulingGate) bool { return gate.Name == v1alpha1.MemoryGate }

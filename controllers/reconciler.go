@@ -1,0 +1,154 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientevents "k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/flowcontrol"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/decision"
+	"github.com/memorybudget/memorybudget/internal/metrics"
+	"github.com/memorybudget/memorybudget/internal/observe"
+	"github.com/memorybudget/memorybudget/internal/status"
+)
+
+// FieldOwner is the operator's field manager.
+const FieldOwner = "memorybudget"
+
+const (
+	// firstBackOff and longestBackOff bound how often what others keep changing is put back.
+	firstBackOff, longestBackOff = time.Second, time.Minute
+	// behindCache is when to look again for a write that the cache does not show; its event comes first as a rule.
+	behindCache = time.Second
+	// foreignInterval is how often to look whether an object of somebody else is still in the way: one
+	// without our label is not watched.
+	foreignInterval = 10 * time.Second
+	// progressInterval is how often figures are written while nothing but figures changes.
+	progressInterval = 10 * time.Second
+)
+
+// Reconciler reconciles MemoryBudgets.
+type Reconciler struct {
+	client       client.Client
+	reader       observe.Reader
+	recorder     clientevents.EventRecorder
+	clock        clock.PassiveClock
+	expectations *expectations
+	backOff      *flowcontrol.Backoff
+	reports      *reports
+	metrics      *metrics.Collector
+}
+
+var _ reconcile.Reconciler = (*Reconciler)(nil)
+
+// New makes the reconciler of a manager.
+func New(mgr ctrl.Manager) *Reconciler {
+	return &Reconciler{
+		client:       mgr.GetClient(),
+		reader:       observe.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader()},
+		recorder:     mgr.GetEventRecorder("memorybudget"),
+		clock:        clock.RealClock{},
+		expectations: newExpectations(),
+		backOff:      flowcontrol.NewBackOff(firstBackOff, longestBackOff),
+		reports:      newReports(),
+		metrics:      metrics.NewCollector(),
+	}
+}
+
+// +kubebuilder:rbac:groups=memorybudget.dev,resources=memorybudgets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=memorybudget.dev,resources=memorybudgets/status,verbs=get;patch
+// +kubebuilder:rbac:groups=memorybudget.dev,resources=memorybudgets/finalizers,verbs=update
+// +kubebuilder:rbac:groups=apps,resources=deployments,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=configmaps;services,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;patch;watch
+// +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile works towards the spec of one resource.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	// Before the resource is read: its own status is among what the cache has to show.
+	current, err := r.expectations.met(ctx, r.reader.Cache, r.reader.Live, request.NamespacedName, r.clock.Now())
+	if err != nil || !current {
+		return ctrl.Result{RequeueAfter: behindCache}, err
+	}
+	mb := &v1alpha1.MemoryBudget{}
+	if err := r.client.Get(ctx, request.NamespacedName, mb); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(request.NamespacedName)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, fmt.Errorf("reading the resource: %w", err)
+	}
+	if mb.DeletionTimestamp != nil {
+		return ctrl.Result{}, nil // The garbage collector takes what the resource owns.
+	}
+	return r.reconcile(ctx, mb)
+}
+
+func (r *Reconciler) reconcile(ctx context.Context, mb *v1alpha1.MemoryBudget) (ctrl.Result, error) {
+	snapshot, err := r.reader.Gather(ctx, mb, decision.Children(mb))
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("observing: %w", err)
+	}
+	snapshot.Now = r.clock.Now()
+	decided := decision.Decide(&snapshot)
+	r.metrics.Observe(client.ObjectKeyFromObject(mb), figuresOf(&snapshot, &decided))
+	done := r.execute(ctx, mb, &decided)
+	if len(snapshot.Foreign) > 0 {
+		done.retryAfter = earlier(done.retryAfter, foreignInterval)
+	}
+	next := status.Compute(mb.Status, status.Input{
+		Snapshot: &snapshot, Decision: &decided, Rejected: done.rejected, Now: metav1.NewTime(r.clock.Now()),
+	})
+	wait, err := r.report(ctx, mb, next)
+	if err == nil {
+		r.tell(mb, next, done.events)
+	}
+	return outcome(ctx, done, wait, err)
+}
+
+// outcome is the one place that says when to come back. Everything that a decision depends on is
+// watched, so as a rule there is nothing to come back for.
+func outcome(ctx context.Context, done result, wait time.Duration, statusErr error) (ctrl.Result, error) {
+	for _, err := range []error{done.err, statusErr} {
+		switch {
+		case err == nil:
+		case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+			logr.FromContextOrDiscard(ctx).V(1).Info("Trying again after a change by others", "reason", err.Error())
+			return ctrl.Result{RequeueAfter: behindCache}, nil
+		case apierrors.IsInvalid(err):
+			return ctrl.Result{}, reconcile.TerminalError(err)
+		default:
+			return ctrl.Result{}, err
+		}
+	}
+	return ctrl.Result{RequeueAfter: earlier(done.retryAfter, wait)}, nil
+}
+
+// earlier is the lesser of two waits, where 0 is no wait at all.
+func earlier(a, b time.Duration) time.Duration {
+	if a == 0 || (b != 0 && b < a) {
+		return b
+	}
+	return a
+}
+
+func (r *Reconciler) forget(key client.ObjectKey) {
+	r.expectations.forget(key)
+	r.reports.forget(key)
+	r.metrics.Forget(key)
+}

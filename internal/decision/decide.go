@@ -1,0 +1,273 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package decision
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/budget"
+	"github.com/memorybudget/memorybudget/internal/observe"
+	"github.com/memorybudget/memorybudget/internal/report"
+	"github.com/memorybudget/memorybudget/internal/settings"
+	"github.com/memorybudget/memorybudget/internal/validation"
+	"github.com/memorybudget/memorybudget/internal/workload"
+)
+
+// Children are the objects that a resource needs by name.
+func Children(mb *v1alpha1.MemoryBudget) []observe.Child {
+	var children []observe.Child
+	if configMap := workload.ConfigMap(mb); configMap != nil {
+		children = append(children, observe.Child{Kind: kindConfigMap, Name: *configMap.Name})
+	}
+	for i := range mb.Spec.Tiers {
+		tier := &mb.Spec.Tiers[i]
+		name := workload.ChildName(mb, tier.Name)
+		for _, kind := range workload.Children(mb, tier) {
+			if kind != kindConfigMap {
+				children = append(children, observe.Child{Kind: kind, Name: name})
+			}
+		}
+	}
+	return children
+}
+
+// Decide makes the decision for one snapshot.
+func Decide(s *observe.Snapshot) Decision {
+	b := builder{s: s, mb: s.MemoryBudget}
+	if configMap := workload.ConfigMap(b.mb); configMap != nil {
+		b.SettingsName = *configMap.Name
+	}
+	b.validate()
+	for i := range b.mb.Spec.Tiers {
+		b.Tiers = append(b.Tiers, b.tier(&b.mb.Spec.Tiers[i]))
+	}
+	b.plan()
+	b.write()
+	return b.Decision
+}
+
+// builder gathers the decision.
+type builder struct {
+	Decision
+	s       *observe.Snapshot
+	mb      *v1alpha1.MemoryBudget
+	invalid bool
+}
+
+func (b *builder) problem(reason, tier, format string, args ...any) {
+	b.Problems = append(b.Problems, Problem{Reason: reason, Tier: tier, Message: fmt.Sprintf(format, args...)})
+}
+
+// validate finds what the API server could not see.
+func (b *builder) validate() {
+	if errs := validation.Validate(b.mb); len(errs) > 0 {
+		b.invalid = true
+		b.problem(v1alpha1.ReasonInvalidSpec, "", "%v", errs.ToAggregate())
+	}
+	for _, f := range b.s.Foreign {
+		owner := "nobody"
+		if f.Owner != "" {
+			owner = f.Owner
+		}
+		b.problem(v1alpha1.ReasonNameConflict, "",
+			"%s %s exists and is controlled by %s, not by this MemoryBudget: rename it, the tier or the MemoryBudget",
+			f.Kind, f.Name, owner)
+	}
+}
+
+// tier chooses the template that a tier should have: the recorded one while the part of the spec
+// that it was rendered from is the same, else one rendered anew.
+func (b *builder) tier(spec *v1alpha1.Tier) Tier {
+	t := Tier{
+		Spec:      spec,
+		Live:      b.s.Deployment(workload.ChildName(b.mb, spec.Name)),
+		InputHash: workload.InputHash(b.mb, spec.Name),
+	}
+	recorded, found := b.recorded(&t)
+	if found && t.Live.Annotations[v1alpha1.InputHashAnnotation] == t.InputHash {
+		t.Rendered = recorded
+	} else {
+		b.render(&t, recorded, found)
+	}
+	t.edited = found && differs(t.Live, workload.Deployment(b.mb, spec.Name, workload.DeploymentInput{
+		Replicas: replicasIn(t.Live), Rendered: recorded, InputHash: t.InputHash,
+		Strategy: workload.Strategy{MaxUnavailable: 1},
+	}), "spec", "template")
+	t.Report, t.Reported = b.reportOf(spec.Name, t.Rendered.Hash)
+	return t
+}
+
+// recorded restores the template that the live Deployment was last given, if it still can be used.
+func (b *builder) recorded(t *Tier) (workload.Rendered, bool) {
+	if t.Live == nil {
+		return workload.Rendered{}, false
+	}
+	r, err := workload.Restore(b.mb, t.Spec.Name, t.Live.Annotations[v1alpha1.TemplateAnnotation])
+	if err != nil {
+		return workload.Rendered{}, false
+	}
+	usable := r.ConfigMapName == "" || r.ConfigMapName == b.SettingsName ||
+		slices.ContainsFunc(b.s.ConfigMaps, func(c corev1.ConfigMap) bool { return c.Name == r.ConfigMapName })
+	return r, usable
+}
+
+// render makes a new template with what is known of the application by now. A tier that cannot be
+// rendered keeps the template it has.
+func (b *builder) render(t *Tier, recorded workload.Rendered, found bool) {
+	rendered, err := workload.Render(b.mb, t.Spec, b.factsOf(t.Spec.Name))
+	if err == nil {
+		t.Rendered = rendered
+		return
+	}
+	reason := v1alpha1.ReasonInvalidSpec
+	if tooSmall := (*settings.TierTooSmallError)(nil); errors.As(err, &tooSmall) {
+		reason = v1alpha1.ReasonTierTooSmall
+	}
+	b.problem(reason, t.Spec.Name, "%v", err)
+	t.Failed = true
+	if found {
+		t.Rendered, t.InputHash = recorded, t.Live.Annotations[v1alpha1.InputHashAnnotation]
+	}
+}
+
+// factsOf is what the newest reporting pod of a tier found out, whatever its template.
+func (b *builder) factsOf(tier string) settings.Facts {
+	r, found := b.reportOf(tier, "")
+	if !found {
+		return settings.Facts{}
+	}
+	return settings.Facts{
+		BaselineBytes: r.BaselineBytes, Python: r.Python, Django: r.Django, Celery: r.Celery, Gunicorn: r.Gunicorn,
+	}
+}
+
+// reportOf is the report of the newest pod of a tier that has one, with that template unless empty.
+func (b *builder) reportOf(tier, templateHash string) (newest report.Report, found bool) {
+	var from *corev1.Pod
+	for i := range b.s.Pods {
+		pod := &b.s.Pods[i]
+		if pod.Labels[v1alpha1.TierLabel] != tier || (from != nil && !newer(pod, from)) {
+			continue
+		}
+		if templateHash != "" && pod.Annotations[v1alpha1.TemplateHashAnnotation] != templateHash {
+			continue
+		}
+		if r, ok := report.OfPod(pod); ok {
+			newest, from, found = r, pod, true
+		}
+	}
+	return newest, found
+}
+
+func newer(a, b *corev1.Pod) bool {
+	if a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.Name > b.Name
+	}
+	return a.CreationTimestamp.After(b.CreationTimestamp.Time)
+}
+
+func replicasIn(d *appsv1.Deployment) int32 {
+	if d.Spec.Replicas == nil {
+		return 1
+	}
+	return *d.Spec.Replicas
+}
+
+// plan fills the planner's input from the spec and the snapshot, and plans.
+func (b *builder) plan() {
+	b.Input = budget.Input{
+		Now:     max(0, b.s.Now.Unix()),
+		Budget:  b.mb.Spec.Memory.Value(),
+		Reserve: reserveOf(&b.mb.Spec),
+		Pause:   budget.PauseNone,
+		Tiers:   b.inputTiers(),
+	}
+	b.Wish = budget.Decide(b.Input)
+	switch {
+	case b.invalid || b.mb.Spec.Policy == v1alpha1.PolicyRecommend || b.mb.Spec.Pause == v1alpha1.PauseHold:
+		b.Input.Pause = budget.PauseHold
+	case b.mb.Spec.Pause == v1alpha1.PauseDrain:
+		b.Input.Pause = budget.PauseDrain
+	default:
+		b.Plan = b.Wish
+		return
+	}
+	b.Plan = budget.Decide(b.Input)
+}
+
+func (b *builder) inputTiers() []budget.Tier {
+	pods := podsByTier(b.s.Pods)
+	var tiers []budget.Tier
+	for i := range b.Tiers {
+		t := &b.Tiers[i]
+		in := b.inputTier(t)
+		in.Pods = pods[t.Spec.Name]
+		delete(pods, t.Spec.Name)
+		tiers = append(tiers, in)
+	}
+	return append(tiers, b.removedTiers(pods)...)
+}
+
+func (b *builder) inputTier(t *Tier) budget.Tier {
+	in := budget.Tier{
+		Name:               t.Spec.Name,
+		Weight:             weightOf(t.Spec),
+		PodBytes:           t.Rendered.PodBytes,
+		Enforcement:        budget.Paced,
+		Recreate:           t.Spec.Beat != nil,
+		TemplateHash:       t.Rendered.Hash,
+		GracePeriodSeconds: t.Rendered.GracePeriodSeconds,
+	}
+	in.Min, in.Desired, in.Max = replicasOf(t.Spec)
+	if in.PodBytes == 0 {
+		in.PodBytes = t.Spec.Memory.PerPod.Value()
+	}
+	if t.Rendered.Gated {
+		in.Enforcement = budget.Gated
+	}
+	if t.Live != nil {
+		in.Live = deploymentOf(t.Live, b.liveHash(t), b.s)
+	}
+	return in
+}
+
+// liveHash names the template in the live Deployment. One that somebody edited has no name of ours.
+func (b *builder) liveHash(t *Tier) string {
+	hash := t.Live.Spec.Template.Annotations[v1alpha1.TemplateHashAnnotation]
+	if t.edited {
+		return "edited:" + hash
+	}
+	return hash
+}
+
+// removedTiers are those that have a Deployment or pods and are no longer in the spec.
+func (b *builder) removedTiers(pods map[string][]budget.Pod) []budget.Tier {
+	var tiers []budget.Tier
+	for i := range b.s.Deployments {
+		d := &b.s.Deployments[i]
+		name := d.Labels[v1alpha1.TierLabel]
+		if slices.ContainsFunc(b.Tiers, func(t Tier) bool { return t.Live == d }) {
+			continue
+		}
+		hash := d.Spec.Template.Annotations[v1alpha1.TemplateHashAnnotation]
+		live := deploymentOf(d, hash, b.s)
+		tiers = append(tiers, budget.Tier{
+			Name: name, Removed: true, Live: live, Pods: pods[name], TemplateHash: hash, PodBytes: live.PodBytes,
+			Enforcement: budget.Paced,
+		})
+		delete(pods, name)
+	}
+	for name, rest := range pods {
+		tiers = append(tiers, budget.Tier{Name: name, Removed: true, Pods: rest, Enforcement: budget.Paced})
+	}
+	slices.SortFunc(tiers, func(a, c budget.Tier) int { return strings.Compare(a.Name, c.Name) })
+	return tiers
+}

@@ -1,0 +1,158 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package manager builds the operator from its flags: the scheme, a cache that holds only what is
+// ours, leader election, probes, metrics, and the controller.
+package manager
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/controllers"
+)
+
+// leaseName is the name of the leader election's lease.
+const leaseName = "memorybudget-leader"
+
+// Run starts the operator with the flags in args and returns when ctx ends. The version is told to
+// the log and to the API server.
+func Run(ctx context.Context, args []string, version string) error {
+	options, err := Parse(args)
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&options.Log)))
+	restConfig, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding a cluster: %w", err)
+	}
+	restConfig.UserAgent = "memorybudget/" + version
+	mgr, err := New(restConfig, options)
+	if err != nil {
+		return err
+	}
+	ctrl.Log.Info("Starting", "version", version)
+	return mgr.Start(ctx)
+}
+
+// New builds the operator for a cluster.
+func New(restConfig *rest.Config, options Options) (ctrl.Manager, error) {
+	restConfig = rest.CopyConfig(restConfig)
+	restConfig.QPS, restConfig.Burst = -1, 0
+	if options.KubeAPIQPS > 0 {
+		restConfig.QPS, restConfig.Burst = float32(options.KubeAPIQPS), options.KubeAPIBurst
+	}
+	mgr, err := ctrl.NewManager(restConfig, managerOptions(options))
+	if err != nil {
+		return nil, fmt.Errorf("building the manager: %w", err)
+	}
+	if err := addProbes(mgr); err != nil {
+		return nil, err
+	}
+	if err := controllers.New(mgr).SetupWithManager(mgr); err != nil {
+		return nil, fmt.Errorf("setting up the controller: %w", err)
+	}
+	return mgr, nil
+}
+
+// Scheme holds the types that the operator reads and writes.
+func Scheme() *runtime.Scheme {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err) // Only possible if two types of one build claim the same kind.
+		}
+	}
+	return scheme
+}
+
+func managerOptions(options Options) ctrl.Options {
+	return ctrl.Options{
+		Scheme: Scheme(),
+		Client: client.Options{FieldOwner: controllers.FieldOwner},
+		Cache:  cacheOptions(options.WatchNamespaces),
+		Metrics: metricsserver.Options{
+			BindAddress:    options.MetricsBindAddress,
+			SecureServing:  true,
+			FilterProvider: filters.WithAuthenticationAndAuthorization,
+		},
+		HealthProbeBindAddress:        options.HealthProbeBindAddress,
+		LeaderElection:                options.LeaderElect,
+		LeaderElectionID:              leaseName,
+		LeaderElectionNamespace:       options.LeaderElectionNamespace,
+		LeaderElectionReleaseOnCancel: true,
+		Controller: config.Controller{
+			EnableWarmup:            new(true),
+			MaxConcurrentReconciles: options.MaxConcurrentReconciles,
+			// There is one controller. Unique names would only keep a process from running the operator twice, as tests do.
+			SkipNameValidation: new(true),
+		},
+	}
+}
+
+// cacheOptions keeps only objects with our label in memory, without what nobody reads.
+func cacheOptions(namespaces []string) cache.Options {
+	ours, err := labels.NewRequirement(v1alpha1.NameLabel, selection.Exists, nil)
+	if err != nil {
+		panic(err) // The label is a constant.
+	}
+	selected := cache.ByObject{Label: labels.NewSelector().Add(*ours)}
+	options := cache.Options{
+		ReaderFailOnMissingInformer: true,
+		DefaultTransform:            cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&appsv1.Deployment{}:            selected,
+			&appsv1.ReplicaSet{}:            selected,
+			&corev1.Pod{}:                   selected,
+			&corev1.Service{}:               selected,
+			&policyv1.PodDisruptionBudget{}: selected,
+			&corev1.ConfigMap{}:             {Label: selected.Label, Transform: stripData},
+		},
+	}
+	if len(namespaces) > 0 {
+		options.DefaultNamespaces = map[string]cache.Config{}
+	}
+	for _, namespace := range namespaces {
+		options.DefaultNamespaces[namespace] = cache.Config{}
+	}
+	return options
+}
+
+// stripData drops the content of ConfigMaps: they are immutable and named by its hash.
+func stripData(object any) (any, error) {
+	if configMap, ok := object.(*corev1.ConfigMap); ok {
+		configMap.Data, configMap.BinaryData = nil, nil
+		configMap.SetManagedFields([]metav1.ManagedFieldsEntry(nil))
+	}
+	return object, nil
+}
+
+func addProbes(mgr ctrl.Manager) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the health probe: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding the readiness probe: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParse(t *testing.T) {
+	cases := map[string]struct {
+		args    []string
+		want    func(Options) any
+		value   any
+		wantErr string
+	}{
+		"all namespaces by default": {want: func(o Options) any { return len(o.WatchNamespaces) }, value: 0},
+		"one of several acts":       {want: func(o Options) any { return o.LeaderElect }, value: true},
+		"namespaces with blanks": {
+			args: []string{"--watch-namespaces=a, b,"},
+			want: func(o Options) any { return o.WatchNamespaces }, value: []string{"a", "b"},
+		},
+		"no worker": {
+			args:    []string{"--max-concurrent-reconciles=0"},
+			wantErr: "--max-concurrent-reconciles must be at least 1, not 0",
+		},
+		"an argument": {args: []string{"start"}, wantErr: `unexpected argument "start"`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := Parse(tc.args)
+			if tc.wantErr != "" {
+				if err == nil || err.Error() != tc.wantErr {
+					t.Fatalf("Parse() error = %v, want %s", err, tc.wantErr)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.value, tc.want(got)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestTheCacheHoldsOnlyWhatIsOurs(t *testing.T) {
+	options := cacheOptions([]string{"shop"})
+	if len(options.ByObject) != 6 {
+		t.Errorf("%d kinds are selected by label, want all 6", len(options.ByObject))
+	}
+	for object, selected := range options.ByObject {
+		if selected.Label == nil || selected.Label.String() != "memorybudget.dev/name" {
+			t.Errorf("%T is cached by %v", object, selected.Label)
+		}
+	}
+	if _, found := options.DefaultNamespaces["shop"]; !found || len(options.DefaultNamespaces) != 1 {
+		t.Errorf("watched namespaces are %v", options.DefaultNamespaces)
+	}
+}

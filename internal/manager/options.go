@@ -1,0 +1,70 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package manager
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+)
+
+// Options are the operator's flags.
+type Options struct {
+	// MetricsBindAddress is where metrics are served over HTTPS; "0" turns them off.
+	MetricsBindAddress string
+	// HealthProbeBindAddress is where /healthz and /readyz are served.
+	HealthProbeBindAddress string
+	// LeaderElect lets one of several replicas act.
+	LeaderElect bool
+	// LeaderElectionNamespace is the namespace of the lease; empty: that of the pod.
+	LeaderElectionNamespace string
+	// WatchNamespaces are the namespaces to act in; none: all.
+	WatchNamespaces []string
+	// MaxConcurrentReconciles is how many resources are worked on at a time.
+	MaxConcurrentReconciles int
+	// KubeAPIQPS and KubeAPIBurst bound requests to the API server; 0 leaves that to its own fairness.
+	KubeAPIQPS   float64
+	KubeAPIBurst int
+	// Log are the logger's options.
+	Log zap.Options
+}
+
+// Parse reads the flags.
+func Parse(args []string) (Options, error) {
+	var o Options
+	var namespaces string
+	fs := flag.NewFlagSet("memorybudget", flag.ContinueOnError)
+	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", ":8443",
+		"Address that metrics are served on, over HTTPS with authentication and authorization. 0 turns them off.")
+	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081",
+		"Address that /healthz and /readyz are served on.")
+	fs.BoolVar(&o.LeaderElect, "leader-elect", true, "Let only one of several replicas act.")
+	fs.StringVar(&o.LeaderElectionNamespace, "leader-election-namespace", "",
+		"Namespace of the leader election's lease. Defaults to the namespace that the operator runs in.")
+	fs.StringVar(&namespaces, "watch-namespaces", "", "Namespaces to act in, separated by commas. All if empty.")
+	fs.IntVar(&o.MaxConcurrentReconciles, "max-concurrent-reconciles", 4, "How many resources are worked on at a time.")
+	fs.Float64Var(&o.KubeAPIQPS, "kube-api-qps", 0,
+		"Requests per second to the API server. 0 leaves the limit to the API server's own priority and fairness.")
+	fs.IntVar(&o.KubeAPIBurst, "kube-api-burst", 0, "Requests to the API server in a burst, with --kube-api-qps.")
+	o.Log.BindFlags(fs)
+	config.RegisterFlags(fs)
+	if err := fs.Parse(args); err != nil {
+		return Options{}, err
+	}
+	if fs.NArg() > 0 {
+		return Options{}, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if o.MaxConcurrentReconciles < 1 {
+		return Options{}, fmt.Errorf("--max-concurrent-reconciles must be at least 1, not %d", o.MaxConcurrentReconciles)
+	}
+	for namespace := range strings.SplitSeq(namespaces, ",") {
+		if namespace = strings.TrimSpace(namespace); namespace != "" {
+			o.WatchNamespaces = append(o.WatchNamespaces, namespace)
+		}
+	}
+	return o, nil
+}

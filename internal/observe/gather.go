@@ -1,0 +1,196 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+)
+
+// Child names an object that a resource needs.
+type Child struct {
+	// Kind is Deployment, Service, PodDisruptionBudget or ConfigMap.
+	Kind string
+	// Name of the object, in the namespace of the resource.
+	Name string
+}
+
+// Reader gathers snapshots.
+type Reader struct {
+	// Cache holds the objects with our labels.
+	Cache client.Reader
+	// Live asks the API server.
+	Live client.Reader
+}
+
+// Gather reads everything that a decision about mb depends on. The children are the objects that
+// the resource needs by name; those that the cache does not hold are looked up at the API server.
+func (r *Reader) Gather(ctx context.Context, mb *v1alpha1.MemoryBudget, children []Child) (Snapshot, error) {
+	s := Snapshot{MemoryBudget: mb}
+	lists := readLists{}
+	if err := lists.read(ctx, r.Cache, mb); err != nil {
+		return Snapshot{}, err
+	}
+	s.Pods, s.ReplicaSets = lists.pods.Items, lists.replicaSets.Items
+	for _, object := range lists.owned() {
+		s.take(object)
+	}
+	for _, child := range children {
+		if s.knows(child) {
+			continue
+		}
+		if err := r.look(ctx, &s, child); err != nil {
+			return Snapshot{}, err
+		}
+	}
+	s.sort()
+	return s, nil
+}
+
+type readLists struct {
+	deployments appsv1.DeploymentList
+	replicaSets appsv1.ReplicaSetList
+	pods        corev1.PodList
+	services    corev1.ServiceList
+	pdbs        policyv1.PodDisruptionBudgetList
+	configMaps  corev1.ConfigMapList
+}
+
+func (l *readLists) read(ctx context.Context, reader client.Reader, mb *v1alpha1.MemoryBudget) error {
+	options := []client.ListOption{client.InNamespace(mb.Namespace), client.MatchingLabels{v1alpha1.NameLabel: mb.Name}}
+	for _, list := range []client.ObjectList{
+		&l.deployments, &l.replicaSets, &l.pods, &l.services, &l.pdbs, &l.configMaps,
+	} {
+		if err := reader.List(ctx, list, options...); err != nil {
+			return fmt.Errorf("listing %T: %w", list, err)
+		}
+	}
+	return nil
+}
+
+func (l *readLists) owned() []client.Object {
+	var objects []client.Object
+	for i := range l.deployments.Items {
+		objects = append(objects, &l.deployments.Items[i])
+	}
+	for i := range l.services.Items {
+		objects = append(objects, &l.services.Items[i])
+	}
+	for i := range l.pdbs.Items {
+		objects = append(objects, &l.pdbs.Items[i])
+	}
+	for i := range l.configMaps.Items {
+		objects = append(objects, &l.configMaps.Items[i])
+	}
+	return objects
+}
+
+// take files an object with ours or with the foreign ones.
+func (s *Snapshot) take(object client.Object) {
+	if !metav1.IsControlledBy(object, s.MemoryBudget) {
+		s.Foreign = append(s.Foreign, Foreign{Kind: kindOf(object), Name: object.GetName(), Owner: ownerOf(object)})
+		return
+	}
+	switch o := object.(type) {
+	case *appsv1.Deployment:
+		s.Deployments = append(s.Deployments, *o)
+	case *corev1.Service:
+		s.Services = append(s.Services, *o)
+	case *policyv1.PodDisruptionBudget:
+		s.PodDisruptionBudgets = append(s.PodDisruptionBudgets, *o)
+	case *corev1.ConfigMap:
+		s.ConfigMaps = append(s.ConfigMaps, *o)
+	}
+}
+
+func (s *Snapshot) knows(child Child) bool {
+	named := func(kind, name string) bool { return kind == child.Kind && name == child.Name }
+	return slices.ContainsFunc(s.Foreign, func(f Foreign) bool { return named(f.Kind, f.Name) }) ||
+		slices.ContainsFunc(s.Deployments, func(o appsv1.Deployment) bool { return named("Deployment", o.Name) }) ||
+		slices.ContainsFunc(s.Services, func(o corev1.Service) bool { return named("Service", o.Name) }) ||
+		slices.ContainsFunc(s.ConfigMaps, func(o corev1.ConfigMap) bool { return named("ConfigMap", o.Name) }) ||
+		slices.ContainsFunc(s.PodDisruptionBudgets, func(o policyv1.PodDisruptionBudget) bool {
+			return named("PodDisruptionBudget", o.Name)
+		})
+}
+
+// look asks the API server for one child and files it.
+func (r *Reader) look(ctx context.Context, s *Snapshot, child Child) error {
+	object := NewObject(child.Kind)
+	if object == nil {
+		return fmt.Errorf("no child has the kind %q", child.Kind)
+	}
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: s.MemoryBudget.Namespace, Name: child.Name}, object)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("looking up %s %s: %w", child.Kind, child.Name, err)
+	}
+	object.SetManagedFields(nil)
+	s.take(object)
+	return nil
+}
+
+// NewObject is an empty object of a kind that the operator reads, or nil.
+func NewObject(kind string) client.Object {
+	switch kind {
+	case "MemoryBudget":
+		return &v1alpha1.MemoryBudget{}
+	case "Pod":
+		return &corev1.Pod{}
+	case "Deployment":
+		return &appsv1.Deployment{}
+	case "Service":
+		return &corev1.Service{}
+	case "PodDisruptionBudget":
+		return &policyv1.PodDisruptionBudget{}
+	case "ConfigMap":
+		return &corev1.ConfigMap{}
+	}
+	return nil
+}
+
+func kindOf(object client.Object) string {
+	switch object.(type) {
+	case *appsv1.Deployment:
+		return "Deployment"
+	case *corev1.Service:
+		return "Service"
+	case *policyv1.PodDisruptionBudget:
+		return "PodDisruptionBudget"
+	}
+	return "ConfigMap"
+}
+
+func ownerOf(object client.Object) string {
+	if owner := metav1.GetControllerOf(object); owner != nil {
+		return owner.Kind + " " + owner.Name
+	}
+	return ""
+}
+
+// sort puts everything into one order, so that equal clusters give equal snapshots.
+func (s *Snapshot) sort() {
+	slices.SortFunc(s.Deployments, func(a, b appsv1.Deployment) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Services, func(a, b corev1.Service) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.ConfigMaps, func(a, b corev1.ConfigMap) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.ReplicaSets, func(a, b appsv1.ReplicaSet) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.Pods, func(a, b corev1.Pod) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.PodDisruptionBudgets, func(a, b policyv1.PodDisruptionBudget) int {
+		return strings.Compare(a.Name, b.Name)
+	})
+	slices.SortFunc(s.Foreign, func(a, b Foreign) int { return strings.Compare(a.Kind+"/"+a.Name, b.Kind+"/"+b.Name) })
+}

@@ -1,0 +1,163 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package observe_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/observe"
+	"github.com/memorybudget/memorybudget/internal/testutil"
+)
+
+// meta is that of an object with the label of the shop; controlled by the resource with that UID, unless empty.
+func meta(namespace, name, owner string) metav1.ObjectMeta {
+	m := metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: map[string]string{v1alpha1.NameLabel: "shop"}}
+	if owner != "" {
+		m.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "MemoryBudget", Name: "shop", UID: types.UID(owner), Controller: new(true),
+		}}
+	}
+	return m
+}
+
+// found is what a snapshot holds, by name.
+type found struct {
+	Deployments, Services, DisruptionBudgets, ConfigMaps, ReplicaSets, Pods []string
+	Foreign                                                                 []observe.Foreign
+}
+
+func names[T any, P interface {
+	*T
+	client.Object
+}](objects []T) []string {
+	var all []string
+	for i := range objects {
+		all = append(all, P(&objects[i]).GetName())
+	}
+	return all
+}
+
+func TestGather(t *testing.T) {
+	cases := map[string]struct {
+		cached, live []client.Object
+		children     []observe.Child
+		want         found
+	}{
+		"nothing": {},
+		"ours, in one order": {
+			cached: []client.Object{
+				&appsv1.Deployment{ObjectMeta: meta("default", "shop-b", "u")}, &appsv1.Deployment{ObjectMeta: meta("default", "shop-a", "u")},
+				&corev1.Service{ObjectMeta: meta("default", "shop-a", "u")}, &policyv1.PodDisruptionBudget{ObjectMeta: meta("default", "shop-a", "u")},
+				&corev1.ConfigMap{ObjectMeta: meta("default", "shop-settings", "u")},
+			},
+			children: []observe.Child{{Kind: "Deployment", Name: "shop-a"}, {Kind: "ConfigMap", Name: "shop-settings"}},
+			want: found{
+				Deployments: []string{"shop-a", "shop-b"}, Services: []string{"shop-a"}, DisruptionBudgets: []string{"shop-a"},
+				ConfigMaps: []string{"shop-settings"},
+			},
+		},
+		"pods and ReplicaSets count by their label, whoever owns them": {
+			cached: []client.Object{
+				&corev1.Pod{ObjectMeta: meta("default", "stray", "")}, &corev1.Pod{ObjectMeta: meta("default", "owned", "u")},
+				&appsv1.ReplicaSet{ObjectMeta: meta("default", "rs", "")},
+			},
+			want: found{Pods: []string{"owned", "stray"}, ReplicaSets: []string{"rs"}},
+		},
+		"another namespace is another world": {
+			cached: []client.Object{
+				&corev1.Pod{ObjectMeta: meta("other", "pod", "u")}, &appsv1.Deployment{ObjectMeta: meta("other", "shop-a", "u")},
+			},
+		},
+		"an object with our label that a resource of the same name left behind": {
+			cached: []client.Object{&appsv1.Deployment{ObjectMeta: meta("default", "shop-a", "former")}},
+			want:   found{Foreign: []observe.Foreign{{Kind: "Deployment", Name: "shop-a", Owner: "MemoryBudget shop"}}},
+		},
+		"objects of others that the cache does not hold": {
+			live: []client.Object{
+				&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shop-a"}},
+				&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shop-b"}},
+				&policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shop-b"}},
+				&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "unrelated"}},
+			},
+			children: []observe.Child{
+				{Kind: "Service", Name: "shop-b"}, {Kind: "PodDisruptionBudget", Name: "shop-b"}, {Kind: "Deployment", Name: "shop-a"},
+				{Kind: "ConfigMap", Name: "shop-settings"},
+			},
+			want: found{Foreign: []observe.Foreign{
+				{Kind: "Deployment", Name: "shop-a"}, {Kind: "PodDisruptionBudget", Name: "shop-b"}, {Kind: "Service", Name: "shop-b"},
+			}},
+		},
+		"an object of ours whose label somebody took away": {
+			live:     []client.Object{&appsv1.Deployment{ObjectMeta: meta("default", "shop-a", "u")}},
+			children: []observe.Child{{Kind: "Deployment", Name: "shop-a"}},
+			want:     found{Deployments: []string{"shop-a"}},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reader := observe.Reader{
+				Cache: fake.NewClientBuilder().WithObjects(tc.cached...).Build(),
+				Live:  fake.NewClientBuilder().WithObjects(tc.live...).Build(),
+			}
+			s, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").UID("u").Obj(), tc.children)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := found{
+				Deployments: names(s.Deployments), Services: names(s.Services), DisruptionBudgets: names(s.PodDisruptionBudgets),
+				ConfigMaps: names(s.ConfigMaps), ReplicaSets: names(s.ReplicaSets), Pods: names(s.Pods), Foreign: s.Foreign,
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("snapshot (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestGatherFails: what cannot be read is never taken for what is not there.
+func TestGatherFails(t *testing.T) {
+	broken := interceptor.Funcs{
+		Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+			return errors.New("down")
+		},
+		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+			return errors.New("down")
+		},
+	}
+	children := []observe.Child{{Kind: "Deployment", Name: "shop-a"}}
+	cases := map[string]struct {
+		cache, live interceptor.Funcs
+		children    []observe.Child
+		want        string
+	}{
+		"the cache":      {cache: broken, want: "listing *v1.DeploymentList: down"},
+		"the API server": {live: broken, children: children, want: "looking up Deployment shop-a: down"},
+		"another kind":   {children: []observe.Child{{Kind: "Secret", Name: "a"}}, want: `no child has the kind "Secret"`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			reader := observe.Reader{
+				Cache: fake.NewClientBuilder().WithInterceptorFuncs(tc.cache).Build(),
+				Live:  fake.NewClientBuilder().WithInterceptorFuncs(tc.live).Build(),
+			}
+			_, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").Obj(), tc.children)
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
