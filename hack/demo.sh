@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# The main job, shown on a local control plane: install the resource, run the operator, apply the example, show what
+# came of it. Called by `make demo`, which builds what it needs and starts the control plane. Safe to run again.
+set -euo pipefail
+
+dir=$1       # directory of the local control plane
+bin=$2       # directory with memorybudget and kubectl-memorybudget
+kubebin=$3   # directory with kubectl
+example=examples/bunoraa.yaml
+
+export KUBECONFIG=$dir/kubeconfig PATH=$bin:$kubebin:$PATH
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+run() { printf '$ %s\n' "$*"; "$@"; }
+
+say "Installing the CustomResourceDefinition and starting the operator"
+kubectl apply --server-side --force-conflicts -f config/crd/bases >/dev/null
+kubectl wait --for=condition=Established --timeout=60s crd/memorybudgets.memorybudget.dev >/dev/null
+go run ./hack/localcluster run --dir "$dir" --name memorybudget -- \
+    "$bin/memorybudget" --metrics-bind-address=0 --health-probe-bind-address=0 --leader-elect=false
+
+say "Applying $example"
+kubectl apply --server-side -f - >/dev/null <<'YAML'
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {pod-security.kubernetes.io/enforce: restricted}}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: bunoraa-broker, namespace: shop}
+stringData: {url: "redis://redis:6379/0"}
+YAML
+run kubectl apply -n shop -f "$example"
+
+say "Waiting until it is Ready"
+for _ in $(seq 90); do
+    line=$(kubectl get memorybudget bunoraa -n shop -o \
+        jsonpath='{.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].message}')
+    [ "$line" = "${last:-}" ] || printf '  %s\n' "${line:- (no status yet)}"
+    last=$line
+    case $line in True*) break ;; esac
+    sleep 1
+done
+case ${last:-} in True*) ;; *)
+    echo "bunoraa is not Ready after 90 seconds; the operator's log is in $dir/logs" >&2
+    kubectl get memorybudget,deployment,pod -n shop >&2
+    exit 1 ;;
+esac
+
+say "What there is"
+run kubectl get memorybudget,deployment,service,pod -n shop
+
+say "What each tier wanted and got"
+run kubectl memorybudget status bunoraa -n shop
+
+say "How the budget splits (no cluster needed)"
+run kubectl memorybudget plan -f "$example"
+
+say "What to try next"
+cat <<TEXT
+  export KUBECONFIG=$KUBECONFIG PATH=$bin:$kubebin:\$PATH
+
+  Raise the budget, and web gets the second pod that it wants:
+    kubectl patch memorybudget bunoraa -n shop --type=merge -p '{"spec":{"memory":"2560Mi"}}'
+    kubectl memorybudget status bunoraa -n shop
+
+  Lower it and watch tiers give way, never past it:
+    kubectl patch memorybudget bunoraa -n shop --type=merge -p '{"spec":{"memory":"1536Mi"}}'
+    kubectl get memorybudget,pod -n shop --watch
+
+  Break the spec and read the error:
+    kubectl patch memorybudget bunoraa -n shop --type=merge -p '{"spec":{"memory":"256Mi"}}'
+
+  Scale a tier by hand and see it put back:
+    kubectl scale deployment bunoraa-web -n shop --replicas=9
+    kubectl get events -n shop --field-selector=reason=ScalerConflict
+
+  Stop everything: make demo-down
+TEXT

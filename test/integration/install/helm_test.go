@@ -1,0 +1,263 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/memorybudget/memorybudget/test/localcluster"
+	"github.com/memorybudget/memorybudget/test/testrbac"
+)
+
+// TestHelm goes with one release through its life, with real Helm on a real control plane. The operator's pods are
+// simulated: that they become ready says that Pod Security, roles and the Deployment let them.
+func TestHelm(t *testing.T) {
+	cluster := start(t, localcluster.Options{ControllerManager: true, Scheduler: true, Nodes: 2})
+	r := &installation{t: t, cluster: cluster, client: kubernetes.NewForConfigOrDie(cluster.RESTConfig())}
+	r.createNamespace(testrbac.Namespace, map[string]string{"pod-security.kubernetes.io/enforce": "restricted"})
+	r.createNamespace(namespace, nil)
+	for _, step := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"Install", r.install},
+		{"Roles", func(t *testing.T) { testAggregation(t, r.client) }},
+		{"TypesOfPolicies", r.policyTypes},
+		{"Upgrade", r.upgrade},
+		{"UninstallRefused", r.uninstallRefused},
+		{"Uninstall", r.uninstall},
+		{"NamespacedMode", r.namespaced},
+	} {
+		if !t.Run(step.name, step.run) {
+			t.FailNow()
+		}
+	}
+}
+
+// installation is a release named memorybudget.
+type installation struct {
+	t       *testing.T
+	cluster *localcluster.Cluster
+	client  kubernetes.Interface
+}
+
+func (r *installation) createNamespace(name string, labels map[string]string) {
+	r.t.Helper()
+	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
+	if _, err := r.client.CoreV1().Namespaces().Create(r.t.Context(), object, metav1.CreateOptions{}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// helm runs a command of helm on the release, and expects it to work.
+func (r *installation) helm(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := helm(t, r.cluster, append(args, "--namespace", testrbac.Namespace)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// older is the chart as of a version whose CRD had no short name.
+func older(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(testrbac.Root(), chart))); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "files", "memorybudget.dev_memorybudgets.yaml")
+	content := strings.Replace(read(t, path), "    shortNames:\n    - mb\n", "", 1)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func (r *installation) install(t *testing.T) {
+	out := r.helm(t, "install", "memorybudget", older(t), "--wait", "--timeout", "2m")
+	if !strings.Contains(out, "Before you uninstall") {
+		t.Errorf("no notes in:\n%s", out)
+	}
+	deployment, err := r.client.AppsV1().Deployments(testrbac.Namespace).Get(t.Context(), "memorybudget-controller-manager", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if deployment.Status.ReadyReplicas != 2 {
+		t.Errorf("%d operators are ready, want 2", deployment.Status.ReadyReplicas)
+	}
+	if got := r.shortNames(t); len(got) != 0 {
+		t.Fatalf("the older CRD has short names %v", got)
+	}
+	if _, err := memoryBudgets(r.cluster.RESTConfig()).Create(t.Context(), memoryBudget(), metav1.CreateOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// shortNames are those that the API server knows for MemoryBudgets.
+func (r *installation) shortNames(t *testing.T) []string {
+	t.Helper()
+	resources, err := r.client.Discovery().ServerResourcesForGroupVersion(testrbac.MemoryBudgets.GroupVersion().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, resource := range resources.APIResources {
+		if resource.Name == testrbac.MemoryBudgets.Resource {
+			return resource.ShortNames
+		}
+	}
+	t.Fatal("the API server does not serve MemoryBudgets")
+	return nil
+}
+
+// policyTypes checks what the controller manager says about the expressions of the policies. It looks only at rules
+// without wildcards, hence at copies of the policies for one version of one resource.
+func (r *installation) policyTypes(t *testing.T) {
+	policies := r.client.AdmissionregistrationV1().ValidatingAdmissionPolicies()
+	for name, resource := range map[string]schema.GroupVersionResource{
+		"memorybudget-authors":       testrbac.MemoryBudgets,
+		"memorybudget-operator-pods": corev1.SchemeGroupVersion.WithResource("pods"),
+	} {
+		policy, err := policies.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		policy.ObjectMeta = metav1.ObjectMeta{Name: name + "-typed"}
+		rule := &policy.Spec.MatchConstraints.ResourceRules[0].Rule
+		rule.APIVersions, rule.Resources = []string{resource.Version}, []string{resource.Resource}
+		if _, err := policies.Create(t.Context(), policy, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.eventually(t, name+" is type-checked", func(ctx context.Context) (bool, error) {
+			policy, err = policies.Get(ctx, name+"-typed", metav1.GetOptions{})
+			return err == nil && policy.Status.TypeChecking != nil, err
+		})
+		for _, warning := range policy.Status.TypeChecking.ExpressionWarnings {
+			t.Errorf("%s: %s: %s", name, warning.FieldRef, warning.Warning)
+		}
+		if err := policies.Delete(t.Context(), policy.Name, metav1.DeleteOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (r *installation) upgrade(t *testing.T) {
+	r.helm(t, "upgrade", "memorybudget", chart, "--set", "replicas=1,policies.authors=false", "--wait", "--timeout", "2m")
+	deployment, err := r.client.AppsV1().Deployments(testrbac.Namespace).Get(t.Context(), "memorybudget-controller-manager", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *deployment.Spec.Replicas != 1 {
+		t.Errorf("%d operators, want 1", *deployment.Spec.Replicas)
+	}
+	_, err = r.client.AdmissionregistrationV1().ValidatingAdmissionPolicies().Get(t.Context(), "memorybudget-authors", metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("the policy that was turned off: %v", err)
+	}
+	r.eventually(t, "the CRD is upgraded", func(context.Context) (bool, error) { return len(r.shortNames(t)) == 1, nil })
+}
+
+// finishCheck lets the simulated pod of the uninstall check end in a phase, once it is there.
+func (r *installation) finishCheck(t *testing.T, phase corev1.PodPhase) {
+	t.Helper()
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{localcluster.PhaseAnnotation: string(phase)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods := r.client.CoreV1().Pods(testrbac.Namespace)
+	r.eventually(t, "the uninstall check runs", func(ctx context.Context) (bool, error) {
+		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=uninstall-check"})
+		if err != nil || len(list.Items) == 0 {
+			return false, err
+		}
+		_, err = pods.Patch(ctx, list.Items[0].Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		return err == nil, err
+	})
+}
+
+// helmUninstall uninstalls while the check ends in a phase.
+func (r *installation) helmUninstall(t *testing.T, phase corev1.PodPhase) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		_, err := helm(t, r.cluster, "uninstall", "memorybudget", "--namespace", testrbac.Namespace, "--wait", "--timeout", "1m")
+		done <- err
+	}()
+	r.finishCheck(t, phase)
+	return <-done
+}
+
+func (r *installation) uninstallRefused(t *testing.T) {
+	if err := r.helmUninstall(t, corev1.PodFailed); err == nil {
+		t.Error("uninstalled, although the check failed")
+	}
+	if _, err := r.client.AppsV1().Deployments(testrbac.Namespace).Get(t.Context(), "memorybudget-controller-manager", metav1.GetOptions{}); err != nil {
+		t.Errorf("the operator after a refused uninstallation: %v", err)
+	}
+	jobs := r.client.BatchV1().Jobs(testrbac.Namespace)
+	foreground := metav1.DeletePropagationForeground
+	if err := jobs.Delete(t.Context(), "memorybudget-uninstall-check", metav1.DeleteOptions{PropagationPolicy: &foreground}); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, "the failed check is gone", func(ctx context.Context) (bool, error) {
+		_, err := jobs.Get(ctx, "memorybudget-uninstall-check", metav1.GetOptions{})
+		return apierrors.IsNotFound(err), nil
+	})
+}
+
+func (r *installation) uninstall(t *testing.T) {
+	if err := r.helmUninstall(t, corev1.PodSucceeded); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, "the operator is gone", func(ctx context.Context) (bool, error) {
+		_, err := r.client.AppsV1().Deployments(testrbac.Namespace).Get(ctx, "memorybudget-controller-manager", metav1.GetOptions{})
+		return apierrors.IsNotFound(err), nil
+	})
+	roles, err := r.client.RbacV1().ClusterRoles().List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=memorybudget"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range roles.Items {
+		t.Errorf("the ClusterRole %s is left", role.Name)
+	}
+	if _, err := memoryBudgets(r.cluster.RESTConfig()).Get(t.Context(), "bunoraa", metav1.GetOptions{}); err != nil {
+		t.Errorf("the MemoryBudget after uninstalling: %v", err)
+	}
+}
+
+// namespaced installs again, over the CRD that was kept, for one namespace.
+func (r *installation) namespaced(t *testing.T) {
+	r.helm(t, "install", "memorybudget", chart, "--set", "watchNamespaces={"+namespace+"}", "--wait", "--timeout", "2m")
+	if _, err := r.client.RbacV1().Roles(namespace).Get(t.Context(), "memorybudget-manager", metav1.GetOptions{}); err != nil {
+		t.Error(err)
+	}
+	_, err := r.client.RbacV1().ClusterRoles().Get(t.Context(), "memorybudget-manager", metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		t.Errorf("the ClusterRole of the operator of one namespace: %v", err)
+	}
+	r.helm(t, "uninstall", "memorybudget", "--no-hooks")
+}
+
+// eventually waits for a condition.
+func (r *installation) eventually(t *testing.T, what string, condition wait.ConditionWithContextFunc) {
+	t.Helper()
+	if err := wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, time.Minute, true, condition); err != nil {
+		t.Fatal(fmt.Errorf("waiting until %s: %w", what, err))
+	}
+}
