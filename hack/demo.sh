@@ -32,16 +32,21 @@ stringData: {url: "redis://redis:6379/0"}
 YAML
 run kubectl apply -n shop -f "$example"
 
+# state prints the status and the message of Ready once they are about the spec that was applied.
+state() {
+    kubectl get memorybudget bunoraa -n shop -o go-template='
+        {{- range .status.conditions}}{{if and (eq .type "Ready") (eq .observedGeneration $.metadata.generation)}}{{.status}} {{.message}}{{end}}{{end}}'
+}
+
 say "Waiting until it is Ready"
 for _ in $(seq 90); do
-    line=$(kubectl get memorybudget bunoraa -n shop -o \
-        jsonpath='{.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].message}')
-    [ "$line" = "${last:-}" ] || printf '  %s\n' "${line:- (no status yet)}"
+    line=$(state)
+    [ "$line" = "${last-none}" ] || printf '  %s\n' "${line:-(no status yet)}"
     last=$line
     case $line in True*) break ;; esac
     sleep 1
 done
-case ${last:-} in True*) ;; *)
+case $last in True*) ;; *)
     echo "bunoraa is not Ready after 90 seconds; the operator's log is in $dir/logs" >&2
     kubectl get memorybudget,deployment,pod -n shop >&2
     exit 1 ;;

@@ -1,9 +1,8 @@
 ##@ Operator: run and deploy
 
-VERSION ?= v0.1.0
-# The image that deploy, docker-build and build-installer use.
-IMG ?= $(IMAGE):$(VERSION)
 IMAGE := ghcr.io/memorybudget/memorybudget
+# The image that deploy, docker-build and build-installer use: that of the release, as in the chart, unless said otherwise.
+IMG ?= $(IMAGE):$(shell sed -n 's/^appVersion: *//p' $(CHART)/Chart.yaml)
 CONTAINER_TOOL ?= docker
 KUBECTL ?= kubectl
 
@@ -26,7 +25,8 @@ endef
 no-memorybudgets = hack/no-memorybudgets.sh $(KUBECTL)
 
 .PHONY: run
-run: ## Run the operator from here against the current kubeconfig.
+run: ## Run the operator from here against the current kubeconfig, in which no other one may run.
+	@hack/no-operator.sh $(KUBECTL)
 	go run . --leader-elect=false --metrics-bind-address=0 $(ARGS)
 
 .PHONY: install

@@ -16,7 +16,7 @@ test-go: control-plane $(HELM) $(KUSTOMIZE) ## Run the Go tests, with a real con
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need no control plane.
-	go test $(GO_TEST_FLAGS) $$(go list ./... | grep -v -e /test/ -e /cmd/)
+	go test $(GO_TEST_FLAGS) $$(go list ./... | grep -v -e /test/ -e /hack/localcluster)
 
 .PHONY: bench
 bench: ## Measure planning and building, allocations included.

@@ -10,10 +10,8 @@ GOLANGCI_LINT   := $(TOOLS_BIN)/golangci-lint
 KUBE_API_LINTER := $(TOOLS_BIN)/golangci-lint-kube-api-linter
 KUSTOMIZE       := $(TOOLS_BIN)/kustomize
 HELM            := $(TOOLS_BIN)/helm
-GOVULNCHECK     := $(TOOLS_BIN)/govulncheck
-KUBECONFORM     := $(TOOLS_BIN)/kubeconform
 
-TOOLS := $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(KUBE_API_LINTER) $(KUSTOMIZE) $(HELM) $(GOVULNCHECK) $(KUBECONFORM)
+TOOLS := $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(KUBE_API_LINTER) $(KUSTOMIZE) $(HELM)
 
 # build-tool MODULE PACKAGE builds the target's file from hack/tools/MODULE; the date is set because the script leaves
 # alone what is up to date by content.
@@ -36,9 +34,3 @@ $(KUSTOMIZE): hack/tools/kustomize/go.mod hack/tools/kustomize/go.sum hack/build
 
 $(HELM): hack/tools/helm/go.mod hack/tools/helm/go.sum hack/build-binaries.sh
 	@$(call build-tool,helm,helm.sh/helm/v4/cmd/helm)
-
-$(GOVULNCHECK): hack/tools/govulncheck/go.mod hack/tools/govulncheck/go.sum hack/build-binaries.sh
-	@$(call build-tool,govulncheck,golang.org/x/vuln/cmd/govulncheck)
-
-$(KUBECONFORM): hack/tools/kubeconform/go.mod hack/tools/kubeconform/go.sum hack/build-binaries.sh
-	@$(call build-tool,kubeconform,github.com/yannh/kubeconform/cmd/kubeconform)

@@ -47,6 +47,9 @@ func TestMakeTargets(t *testing.T) {
 			t.Errorf("make %s did not refuse to delete a MemoryBudget: %v\n%s", target, err, out)
 		}
 	}
+	if out, err := runMake(t, cluster, "run"); err == nil || !strings.Contains(out, "memorybudget-system/memorybudget-controller-manager") {
+		t.Errorf("make run did not refuse to run beside an operator: %v\n%s", err, out)
+	}
 	makeOK(t, cluster, "undeploy FORCE=1", `deployment.apps "memorybudget-controller-manager" deleted`)
 	makeOK(t, cluster, "undeploy", "")
 }
@@ -74,9 +77,24 @@ func TestInstaller(t *testing.T) {
 	}
 }
 
+// lookAtRecipes lets go test know what make reads: it repeats a test whose files have changed.
+func lookAtRecipes(t *testing.T) {
+	t.Helper()
+	for _, pattern := range []string{"Makefile", "hack/make/*.mk", "hack/*.sh", "charts/memorybudget/Chart.yaml", "config/*/*.yaml"} {
+		paths, err := filepath.Glob(filepath.Join(testrbac.Root(), pattern))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: %v, %d files", pattern, err, len(paths))
+		}
+		for _, path := range paths {
+			read(t, path)
+		}
+	}
+}
+
 // runMake runs targets and settings of make, separated by spaces, on a cluster.
 func runMake(t *testing.T, cluster *localcluster.Cluster, targets string) (string, error) {
 	t.Helper()
+	lookAtRecipes(t)
 	args := append(strings.Fields(targets), "KUBECTL="+kubectl(t), "IMG="+image)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
