@@ -191,6 +191,8 @@ func TestValuesSchema(t *testing.T) {
 		"PullPolicy":         {set: "image.pullPolicy=Sometimes", want: "pullPolicy"},
 		"Digest":             {set: "image.digest=latest", want: "digest"},
 		"LogLevel":           {set: "log.level=loud", want: "level"},
+		"LogLevelZero":       {set: "log.level=0", want: "level"},
+		"SeveralAtOnce":      {set: "leaderElection.enabled=false", want: "needs replicas: 1"},
 		"PortOfTheProbes":    {set: "metrics.port=8081", want: "port"},
 		"NotASwitch":         {set: "policies.authors=maybe", want: "authors"},
 		"NotAFlag":           {set: "extraArgs={verbose}", want: "extraArgs"},
@@ -201,6 +203,38 @@ func TestValuesSchema(t *testing.T) {
 			_, err := template(t, "--set", tc.set)
 			check(t, err, tc.want)
 		})
+	}
+}
+
+// TestWithoutLeaderElection checks that no two operators act at once, not even during an upgrade, and that there is no
+// alert on a leader.
+func TestWithoutLeaderElection(t *testing.T) {
+	rendered, err := template(t, "--set", "leaderElection.enabled=false,replicas=1,metrics.rules.enabled=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, err := testrbac.Decode(rendered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := normal(objects)
+	strategy, _, err := unstructured.NestedString(index["Deployment/memorybudget-system/memorybudget-controller-manager"], "spec", "strategy", "type")
+	if err != nil || strategy != "Recreate" {
+		t.Errorf("the strategy is %q (%v), want Recreate", strategy, err)
+	}
+	if text := string(rendered); strings.Contains(text, "MemoryBudgetNoLeader") || !strings.Contains(text, "MemoryBudgetPodsGated") {
+		t.Error("want all alerts but the one on a leader")
+	}
+}
+
+// TestAlertsNeedMetrics checks that there is no alert on metrics that nobody serves.
+func TestAlertsNeedMetrics(t *testing.T) {
+	rendered, err := template(t, "--set", "metrics.enabled=false,metrics.rules.enabled=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(rendered), "PrometheusRule") {
+		t.Error("there are alerts on metrics that are not served")
 	}
 }
 
