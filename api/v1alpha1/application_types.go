@@ -35,7 +35,7 @@ type Application struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=128
 	// +kubebuilder:validation:items:XValidation:rule="self.name.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",fieldPath=".name",message="must consist of letters, digits, _, - and ., and not start with a digit"
-	// +kubebuilder:validation:items:XValidation:rule="!self.name.startsWith('MEMORYBUDGET_')",fieldPath=".name",message="names that start with MEMORYBUDGET_ are the operator's"
+	// +kubebuilder:validation:items:XValidation:rule="!self.name.startsWith('MEMORYBUDGET_') || self.name == 'MEMORYBUDGET_VERIFY_TIMEOUT'",fieldPath=".name",message="names that start with MEMORYBUDGET_ are the operator's; only MEMORYBUDGET_VERIFY_TIMEOUT can be set"
 	// +kubebuilder:validation:items:XValidation:rule="!has(self.valueFrom) || !has(self.value) || self.value.size() == 0",fieldPath=".valueFrom",reason="FieldValueForbidden",message="give value or valueFrom, not both"
 	// +kubebuilder:validation:items:XValidation:rule="!has(self.valueFrom) || [has(self.valueFrom.fieldRef), has(self.valueFrom.resourceFieldRef), has(self.valueFrom.configMapKeyRef), has(self.valueFrom.secretKeyRef)].filter(s, s).size() == 1",fieldPath=".valueFrom",message="exactly one of fieldRef, resourceFieldRef, configMapKeyRef and secretKeyRef must be set"
 	// +kubebuilder:validation:items:XValidation:rule="!has(self.valueFrom) || !has(self.valueFrom.configMapKeyRef) || (has(self.valueFrom.configMapKeyRef.name) && self.valueFrom.configMapKeyRef.name.size() > 0)",fieldPath=".valueFrom.configMapKeyRef.name",reason="FieldValueRequired",message="name the object that the value is taken from"
@@ -49,6 +49,9 @@ type Application struct {
 	// +kubebuilder:validation:items:XValidation:rule="has(self.configMapRef) != has(self.secretRef)",message="exactly one of configMapRef and secretRef must be set"
 	// +kubebuilder:validation:items:XValidation:rule="!has(self.configMapRef) || (has(self.configMapRef.name) && self.configMapRef.name.size() > 0)",fieldPath=".configMapRef.name",reason="FieldValueRequired",message="name the object that the variables are taken from"
 	// +kubebuilder:validation:items:XValidation:rule="!has(self.secretRef) || (has(self.secretRef.name) && self.secretRef.name.size() > 0)",fieldPath=".secretRef.name",reason="FieldValueRequired",message="name the object that the variables are taken from"
+	// +kubebuilder:validation:items:XValidation:rule="!has(self.configMapRef) || !has(self.configMapRef.name) || self.configMapRef.name.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",fieldPath=".configMapRef.name",message="must consist of lower-case letters, digits, - and ., and each part between dots must start and end with a letter or digit"
+	// +kubebuilder:validation:items:XValidation:rule="!has(self.secretRef) || !has(self.secretRef.name) || self.secretRef.name.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$')",fieldPath=".secretRef.name",message="must consist of lower-case letters, digits, - and ., and each part between dots must start and end with a letter or digit"
+	// +kubebuilder:validation:items:XValidation:rule="!has(self.prefix) || self.prefix.matches('^[ -<>-~]*$')",fieldPath=".prefix",message="must consist of printable ASCII characters other than ="
 	EnvFrom []corev1.EnvFromSource `json:"envFrom,omitempty"`
 
 	// django is set where the application is a Django project: its settings are then adapted.
@@ -70,7 +73,7 @@ type LocalReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must consist of lower-case letters, digits, - and ., and start and end with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must consist of lower-case letters, digits, - and ., and each part between dots must start and end with a letter or digit"
 	Name string `json:"name,omitempty"`
 }
 
@@ -170,13 +173,13 @@ type SecretKeyReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must consist of lower-case letters, digits, - and ., and start and end with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must consist of lower-case letters, digits, - and ., and each part between dots must start and end with a letter or digit"
 	Name string `json:"name,omitempty"`
 	// key in the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$')",message="must consist of letters, digits, -, _ and ."
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="must consist of letters, digits, -, _ and ., and neither be . nor start with .."
 	Key string `json:"key,omitempty"`
 }
 

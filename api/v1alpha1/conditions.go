@@ -83,9 +83,6 @@ const (
 	ReasonNothingToVerify = "NothingToVerify"
 )
 
-// ReasonObservationFailed surfaces on every condition when the cluster could not be read.
-const ReasonObservationFailed = "ObservationFailed"
-
 // Values of limitedBy.
 const (
 	// LimitedByNone means that a tier has what it wants.
@@ -96,6 +93,8 @@ const (
 	LimitedByReserve = "Reserve"
 	// LimitedByBudgetTooSmall means that the floors do not fit, so nothing is changed.
 	LimitedByBudgetTooSmall = "BudgetTooSmall"
+	// LimitedByInvalidSpec means that the spec is not valid, so nothing is changed.
+	LimitedByInvalidSpec = "InvalidSpec"
 	// LimitedByPause means that spec.pause holds or drains the tier.
 	LimitedByPause = "Pause"
 	// LimitedByPolicy means that spec.policy is Recommend.

@@ -14,7 +14,7 @@ type Pod struct {
 	// labels are added to the pods. Labels of the operator win.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys must be names of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name and /",messageExpression="'the key %s is not valid: a key is a name of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name and /'.format([self.map(k, !(k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')), k)[0]])"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys must be names of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name of at most 253 characters and /",messageExpression="'the key %s is not valid: a key is a name of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name of at most 253 characters and /'.format([self.map(k, !(k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')), k)[0]])"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="values have at most 63 characters (letters, digits, -, _ and .)",messageExpression="'the value of %s is not valid: a value has at most 63 characters (letters, digits, -, _ and .)'.format([self.map(k, !(self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')), k)[0]])"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('memorybudget.dev/') && !k.startsWith('app.kubernetes.io/') && k != 'pod-template-hash')",message="labels under memorybudget.dev/ and app.kubernetes.io/ are the operator's, and pod-template-hash is Kubernetes' own"
 	Labels map[string]string `json:"labels,omitempty"`
@@ -22,7 +22,7 @@ type Pod struct {
 	// annotations are added to the pods. Annotations of the operator win.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys must be names of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name and /",messageExpression="'the key %s is not valid: a key is a name of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name and /'.format([self.map(k, !(k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')), k)[0]])"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys must be names of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name of at most 253 characters and /",messageExpression="'the key %s is not valid: a key is a name of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name of at most 253 characters and /'.format([self.map(k, !(k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')), k)[0]])"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !k.startsWith('memorybudget.dev/'))",message="annotations under memorybudget.dev/ are the operator's"
 	Annotations map[string]string `json:"annotations,omitempty"`
 
@@ -30,7 +30,7 @@ type Pod struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must consist of lower-case letters, digits, - and ., and start and end with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must consist of lower-case letters, digits, - and ., and each part between dots must start and end with a letter or digit"
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
 	// volumes are added to the pods.
@@ -58,19 +58,19 @@ type Pod struct {
 	// runAsUser is the user that the containers run as. Never root. The image's own user where left out.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=4294967295
+	// +kubebuilder:validation:Maximum=2147483647
 	RunAsUser *int64 `json:"runAsUser,omitempty"`
 
 	// fsGroup is the group that owns the pod's volumes.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=4294967295
+	// +kubebuilder:validation:Maximum=2147483647
 	FSGroup *int64 `json:"fsGroup,omitempty"`
 
 	// nodeSelector restricts the pods to nodes with these labels.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys must be names of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name and /",messageExpression="'the key %s is not valid: a key is a name of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name and /'.format([self.map(k, !(k.size() <= 317 && k.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')), k)[0]])"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="keys must be names of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name of at most 253 characters and /",messageExpression="'the key %s is not valid: a key is a name of at most 63 characters (letters, digits, -, _ and .), optionally after a DNS name of at most 253 characters and /'.format([self.map(k, !(k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$')), k)[0]])"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$'))",message="values have at most 63 characters (letters, digits, -, _ and .)",messageExpression="'the value of %s is not valid: a value has at most 63 characters (letters, digits, -, _ and .)'.format([self.map(k, !(self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')), k)[0]])"
 	NodeSelector map[string]string `json:"nodeSelector,omitempty"`
 
@@ -94,7 +94,7 @@ type Pod struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must consist of lower-case letters, digits, - and ., and start and end with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must consist of lower-case letters, digits, - and ., and each part between dots must start and end with a letter or digit"
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
 
@@ -138,7 +138,7 @@ type ClaimVolume struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="must consist of lower-case letters, digits, - and ., and start and end with a letter or digit"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="must consist of lower-case letters, digits, - and ., and each part between dots must start and end with a letter or digit"
 	ClaimName string `json:"claimName,omitempty"`
 }
 

@@ -8,7 +8,8 @@ import "k8s.io/apimachinery/pkg/api/resource"
 // Gunicorn runs a WSGI or ASGI application under gunicorn.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.maxRequests) || self.maxRequests != 0 || !has(self.maxRequestsJitter) || self.maxRequestsJitter == 0",fieldPath=".maxRequestsJitter",reason="FieldValueForbidden",message="has no effect, since maxRequests is 0: leave it out"
-// +kubebuilder:validation:XValidation:rule="!has(self.threads) || self.threads == 1 || !has(self.workerClass) || !(self.workerClass in ['sync', 'gevent', 'eventlet', 'tornado', 'uvicorn.workers.UvicornWorker', 'uvicorn_worker.UvicornWorker'])",fieldPath=".threads",reason="FieldValueForbidden",message="has no effect with this workerClass: leave it out, or set workerClass to gthread"
+// +kubebuilder:validation:XValidation:rule="!has(self.threads) || self.threads == 1 || !has(self.workerClass) || self.workerClass != 'sync'",fieldPath=".threads",reason="FieldValueForbidden",message="gunicorn runs sync with more than one thread as gthread: leave threads out, or set workerClass to gthread"
+// +kubebuilder:validation:XValidation:rule="!has(self.threads) || self.threads == 1 || !has(self.workerClass) || !(self.workerClass in ['gevent', 'eventlet', 'tornado', 'uvicorn.workers.UvicornWorker', 'uvicorn_worker.UvicornWorker'])",fieldPath=".threads",reason="FieldValueForbidden",message="has no effect with this workerClass: leave it out, or set workerClass to gthread"
 type Gunicorn struct {
 	// application is gunicorn's application, such as core.wsgi:application.
 	// +required
@@ -31,7 +32,7 @@ type Gunicorn struct {
 	// +kubebuilder:validation:Maximum=256
 	Workers *int32 `json:"workers,omitempty"`
 
-	// threads of each worker process. Defaults to 2.
+	// threads of each worker process. Defaults to 2, and to 1 for a workerClass that has no threads.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=256
@@ -120,7 +121,8 @@ type Drain string
 const (
 	// DrainFinish waits for running tasks, up to the termination grace period.
 	DrainFinish Drain = "Finish"
-	// DrainRequeue waits a while, then puts running tasks back into their queue. Celery 5.5 or later.
+	// DrainRequeue waits a while, then puts running tasks back into their queue. Celery 5.5 or later,
+	// with the pool Processes.
 	DrainRequeue Drain = "Requeue"
 )
 
@@ -130,6 +132,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.pool) || self.pool == 'Processes' || !has(self.maxMemoryPerChild)",fieldPath=".maxMemoryPerChild",reason="FieldValueForbidden",message="only the pool Processes replaces its children: leave maxMemoryPerChild out, or set pool to Processes"
 // +kubebuilder:validation:XValidation:rule="!has(self.pool) || self.pool != 'Solo' || !has(self.concurrency) || self.concurrency == 1",fieldPath=".concurrency",message="must be 1 or left out, since the pool Solo runs one task at a time"
 // +kubebuilder:validation:XValidation:rule="!has(self.drain) || self.drain != 'Requeue' || !has(self.acks) || self.acks == 'Late'",fieldPath=".drain",message="must be Finish, since acks is Early: a task that was acknowledged before it ran cannot be requeued"
+// +kubebuilder:validation:XValidation:rule="!has(self.drain) || self.drain != 'Requeue' || !has(self.pool) || self.pool == 'Processes'",fieldPath=".drain",message="must be Finish, or pool Processes: with Solo and Threads, Celery cannot give a running task back"
 type Celery struct {
 	// queues that the tier consumes. Each queue is owned by exactly one tier. Tasks in `tasks` are
 	// routed to the first.
@@ -146,13 +149,14 @@ type Celery struct {
 	// wherever they are published.
 	// +optional
 	// +listType=set
-	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9_.*?:-]+$')",message="must be the name of a task, such as shop.tasks.train, in which * and ? stand for any characters"
 	Tasks []string `json:"tasks,omitempty"`
 
-	// pool is Processes (Celery's prefork), Solo or Threads. Defaults to Processes.
+	// pool is Processes (Celery's prefork), Solo or Threads. Solo and Threads ignore the time limits
+	// of tasks. Defaults to Processes.
 	// +optional
 	Pool Pool `json:"pool,omitempty"`
 
@@ -183,12 +187,16 @@ type Celery struct {
 	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || !(!quantity(string(self)).isLessThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('16Ti')) && quantity('0').add(int(quantity(string(self)).asApproximateFloat() + 0.5)).compareTo(quantity(string(self))) != 0)",message="must be a whole number of bytes, such as 512Mi",messageExpression="quantity(string(self)).isLessThan(quantity('1Mi')) ? 'must be a whole number of bytes, such as 512Mi; the suffix m means thousandths of a byte' : 'must be a whole number of bytes, such as %dMi'.format([int(quantity(string(self)).asApproximateFloat()) / 1048576])"
 	MaxMemoryPerChild *resource.Quantity `json:"maxMemoryPerChild,omitempty"`
 
-	// acks is Late (after a task has run) or Early. Defaults to Late.
+	// acks is Late (after a task has run) or Early. Late keeps a task when its pod is lost, not when it
+	// raises or its process is killed: then it is acknowledged all the same. A broker delivers a task
+	// that is not acknowledged again after a time, even while it runs: Redis after its visibility
+	// timeout (an hour unless set otherwise), RabbitMQ after its consumer timeout (half an hour).
+	// Defaults to Late.
 	// +optional
 	Acks Acks `json:"acks,omitempty"`
 
 	// drain is Finish (wait for running tasks) or Requeue (wait a while, then requeue them;
-	// Celery 5.5 or later). Defaults to Finish.
+	// Celery 5.5 or later, with the pool Processes). Defaults to Finish.
 	// +optional
 	Drain Drain `json:"drain,omitempty"`
 
@@ -218,11 +226,12 @@ type Beat struct {
 type ServerPreset string
 
 const (
-	// PresetTriton is NVIDIA's Triton Inference Server.
+	// PresetTriton is NVIDIA's Triton Inference Server. Its image runs as root: set pod.runAsUser.
 	PresetTriton ServerPreset = "Triton"
-	// PresetTensorFlowServing is TensorFlow Serving.
+	// PresetTensorFlowServing is TensorFlow Serving. Its image runs as root: set pod.runAsUser.
 	PresetTensorFlowServing ServerPreset = "TensorFlowServing"
-	// PresetTorchServe is TorchServe, which is no longer maintained.
+	// PresetTorchServe is TorchServe, which is no longer maintained. Its image names its user instead of
+	// numbering it, so pod.runAsUser has to be set. It listens on IPv4 only.
 	PresetTorchServe ServerPreset = "TorchServe"
 	// PresetCustom is any other server.
 	PresetCustom ServerPreset = "Custom"
@@ -237,7 +246,9 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.preset != 'Custom' || !has(self.batching)",fieldPath=".batching",reason="FieldValueForbidden",message="the operator does not know how a Custom server batches: say it in args"
 // +kubebuilder:validation:XValidation:rule="self.preset != 'TorchServe' || !has(self.port) || self.port != 8081",fieldPath=".port",message="must not be 8081, which is the port of TorchServe's management interface"
 type Server struct {
-	// preset is Triton, TensorFlowServing, TorchServe (no longer maintained upstream) or Custom.
+	// preset is Triton, TensorFlowServing, TorchServe (no longer maintained upstream) or Custom. The
+	// servers' own images run as root, or as a user that has only a name, and no pod here starts as
+	// either: set pod.runAsUser with them. Triton and TorchServe listen on IPv4 only.
 	// +required
 	Preset ServerPreset `json:"preset,omitempty"`
 	// model is what is served. Required unless the preset is Custom.

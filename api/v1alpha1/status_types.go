@@ -41,7 +41,8 @@ type MemoryBudgetStatus struct {
 	// +optional
 	Unallocated *resource.Quantity `json:"unallocated,omitempty"`
 
-	// limitedBy is what keeps tiers from what they want: None, Budget, Reserve, BudgetTooSmall, Pause or Policy.
+	// limitedBy is what keeps tiers from what they want: None, Budget, Reserve,
+	// BudgetTooSmall, InvalidSpec, Pause or Policy.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	LimitedBy string `json:"limitedBy,omitempty"`
@@ -108,7 +109,8 @@ type TierStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Processes *int32 `json:"processes,omitempty"`
-	// limitedBy is what keeps the tier from what it wants: None, Budget, Reserve, BudgetTooSmall, Pause or Policy.
+	// limitedBy is what keeps the tier from what it wants: None, Budget, Reserve,
+	// BudgetTooSmall, InvalidSpec, Pause or Policy.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	LimitedBy string `json:"limitedBy,omitempty"`
@@ -154,4 +156,10 @@ type RuntimeReport struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=64
 	Problems []string `json:"problems,omitempty"`
+	// lostSettings are those that run with other values than the resource states, such as django.debug.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=128
+	LostSettings []string `json:"lostSettings,omitempty"`
 }

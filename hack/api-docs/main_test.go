@@ -42,13 +42,16 @@ func TestReferenceIsLinked(t *testing.T) {
 func TestWriteObject(t *testing.T) {
 	var s apiextensionsv1.JSONSchemaProps
 	err := yaml.UnmarshalStrict([]byte(`
-description: a thing
+description: a thing named <name>
 type: object
 required: [name]
 x-kubernetes-validations: [{rule: "true", message: must be <good>, fieldPath: .list}]
 properties:
   name: {type: string, maxLength: 8, description: "name | of it"}
+  reserve: {x-kubernetes-int-or-string: true, description: reserve}
   size: {x-kubernetes-int-or-string: true, description: size}
+  user: {type: integer, minimum: 1, maximum: 2147483647, description: user}
+  wide: {type: integer, minimum: 0, maximum: 2147483647, description: wide}
   count: {type: integer, minimum: 1, maximum: 9, default: 2, description: count}
   mode: {type: string, enum: [A, B], description: mode}
   labels: {type: object, additionalProperties: {type: string}, maxProperties: 3, description: labels}
@@ -63,7 +66,7 @@ properties:
 	want := `
 ## spec
 
-a thing
+a thing named \<name>
 
 | field | type | meaning |
 |---|---|---|
@@ -73,7 +76,10 @@ a thing
 | ` + "`list`" + ` | list of [object](#speclist) | list At most 2 entries. |
 | ` + "`mode`" + ` | string | mode One of ` + "`A`, `B`" + `. |
 | ` + "`name`" + ` *required* | string | name \| of it At most 8 characters. |
+| ` + "`reserve`" + ` | ` + "`Auto`" + `, percentage or quantity | reserve |
 | ` + "`size`" + ` | quantity | size |
+| ` + "`user`" + ` | integer | user From 1 to 2147483647. |
+| ` + "`wide`" + ` | integer | wide |
 
 Rules:
 
@@ -89,6 +95,13 @@ list
 `
 	if diff := cmp.Diff(want, w.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCell(t *testing.T) {
+	got := cell("a <b>, not `<c>`, or | and `d | e`")
+	if want := "a \\<b>, not `<c>`, or \\| and `d \\| e`"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

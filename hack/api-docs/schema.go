@@ -22,12 +22,15 @@ var kubernetes = map[string]string{
 	"topologySpreadConstraints": "TopologySpreadConstraint", "conditions": "Condition",
 }
 
+// written are the fields that can be written in more ways than their schema tells.
+var written = map[string]string{"spec.reserve": "`Auto`, percentage or quantity"}
+
 // shared are objects that are described once, at the first of two places.
 var shared = map[string]string{"spec.tiers[].pod": "spec.application.pod"}
 
 // writeObject describes an object: a table of its fields, its rules, then the objects below it.
 func writeObject(w *strings.Builder, path string, s *schema) {
-	fmt.Fprintf(w, "\n## %s\n\n%s\n", path, flat(s.Description))
+	fmt.Fprintf(w, "\n## %s\n\n%s\n", path, escape(flat(s.Description)))
 	if first, ok := shared[path]; ok {
 		fmt.Fprintf(w, "\nThe fields are those of [%s](#%s).\n", first, anchor(first))
 		return
@@ -86,6 +89,9 @@ func typeOf(path, name string, s *schema) string {
 	if kind, ok := kubernetes[name]; ok {
 		return list + "Kubernetes' " + kind
 	}
+	if ways, ok := written[path]; ok {
+		return ways
+	}
 	if below, suffix := objectIn(s); below != nil {
 		return fmt.Sprintf("%s[object](#%s)", list, anchor(path+suffix))
 	}
@@ -120,14 +126,23 @@ func meaning(s *schema) string {
 }
 
 // cell escapes what would end a cell of a table or start a tag.
-func cell(text string) string { return strings.NewReplacer("|", `\|`, "<", `\<`).Replace(text) }
+func cell(text string) string { return strings.ReplaceAll(escape(text), "|", `\|`) }
 
-// unbounded are numbers that bound a Go type rather than a value.
+// escape escapes what would start a tag. Text in backticks is shown as it is.
+func escape(text string) string {
+	parts := strings.Split(text, "`")
+	for i := 0; i < len(parts); i += 2 {
+		parts[i] = strings.ReplaceAll(parts[i], "<", `\<`)
+	}
+	return strings.Join(parts, "`")
+}
+
+// unbounded are numbers that bound a Go type rather than a value, unless the least value is above 0.
 var unbounded = map[float64]bool{math.MaxInt32: true, math.MinInt32: true, 1<<53 - 1: true, -(1<<53 - 1): true}
 
 func boundsOf(s *schema) string {
 	switch {
-	case s.Minimum != nil && s.Maximum != nil && !unbounded[*s.Maximum]:
+	case s.Minimum != nil && s.Maximum != nil && (*s.Minimum > 0 || !unbounded[*s.Maximum]):
 		return fmt.Sprintf("From %s to %s.", number(*s.Minimum), number(*s.Maximum))
 	case s.MaxItems != nil:
 		return fmt.Sprintf("At most %d entries.", *s.MaxItems)
@@ -171,7 +186,7 @@ func rules(s *schema, name string) []string {
 	var lines []string
 	for _, rule := range s.XValidations {
 		field := strings.TrimPrefix(name+rule.FieldPath, ".")
-		line := strings.ReplaceAll(rule.Message, "<", `\<`)
+		line := escape(rule.Message)
 		if field != "" {
 			line = "`" + field + "`: " + line
 		}

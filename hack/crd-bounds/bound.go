@@ -46,10 +46,13 @@ var foreign = map[string]bool{
 
 // lengths are bounds of strings that no marker can reach: in foreign types, and the values of maps.
 var lengths = map[string]int64{
-	"env.name":     256,
-	"env.value":    32768,
-	"labels":       63,
-	"nodeSelector": 63,
+	"env.name":                  256,
+	"env.value":                 32768,
+	"envFrom.prefix":            256,
+	"envFrom.configMapRef.name": 253,
+	"envFrom.secretRef.name":    253,
+	"labels":                    63,
+	"nodeSelector":              63,
 }
 
 // withheld are fields of foreign types that this API does not offer, by their path inside the type:

@@ -5,9 +5,11 @@ package validation
 
 import (
 	"errors"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 )
@@ -93,8 +95,25 @@ func validatePodTerm(term *corev1.PodAffinityTerm, path *field.Path) field.Error
 	errs := required(term.TopologyKey, path.Child("topologyKey"))
 	errs = append(errs, validateSelector(term.LabelSelector, path.Child("labelSelector"))...)
 	errs = append(errs, validateSelector(term.NamespaceSelector, path.Child("namespaceSelector"))...)
-	errs = append(errs, validateLabelKeys(term.MatchLabelKeys, term.LabelSelector != nil, path.Child("matchLabelKeys"))...)
-	return append(errs, validateLabelKeys(term.MismatchLabelKeys, term.LabelSelector != nil, path.Child("mismatchLabelKeys"))...)
+	errs = append(errs, validateNamespaces(term.Namespaces, path.Child("namespaces"))...)
+	errs = append(errs, validateMatchKeys(term.MatchLabelKeys, term.LabelSelector, path.Child("matchLabelKeys"))...)
+	errs = append(errs, validateLabelKeys(term.MismatchLabelKeys, term.LabelSelector, path.Child("mismatchLabelKeys"))...)
+	for i, key := range term.MatchLabelKeys {
+		if slices.Contains(term.MismatchLabelKeys, key) {
+			errs = append(errs, field.Invalid(path.Child("matchLabelKeys").Index(i), key, "is in mismatchLabelKeys too"))
+		}
+	}
+	return errs
+}
+
+func validateNamespaces(names []string, path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, name := range names {
+		for _, message := range validation.IsDNS1123Label(name) {
+			errs = append(errs, field.Invalid(path.Index(i), name, message))
+		}
+	}
+	return errs
 }
 
 func validateWeight(weight int32, path *field.Path) field.ErrorList {

@@ -75,7 +75,12 @@ func validateFieldRef(ref *corev1.ObjectFieldSelector, path *field.Path) field.E
 		return append(errs, field.NotSupported(path.Child("fieldPath"), ref.FieldPath,
 			append([]string{"metadata.labels['<KEY>']", "metadata.annotations['<KEY>']"}, envFields...)))
 	}
-	for _, message := range validation.IsQualifiedName(strings.ToLower(keyed[2])) {
+	kind, key := keyed[1], keyed[2]
+	if kind == "annotations" {
+		// Their keys, unlike those of labels, may have a prefix in capitals.
+		key = strings.ToLower(key)
+	}
+	for _, message := range validation.IsQualifiedName(key) {
 		errs = append(errs, field.Invalid(path.Child("fieldPath"), ref.FieldPath, message))
 	}
 	return errs

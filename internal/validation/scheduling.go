@@ -85,14 +85,39 @@ func validateConstraint(c *corev1.TopologySpreadConstraint, path *field.Path) fi
 	if c.NodeTaintsPolicy != nil {
 		errs = append(errs, oneOf(*c.NodeTaintsPolicy, policies, path.Child("nodeTaintsPolicy"))...)
 	}
-	return append(errs, validateLabelKeys(c.MatchLabelKeys, c.LabelSelector != nil, path.Child("matchLabelKeys"))...)
+	return append(errs, validateMatchKeys(c.MatchLabelKeys, c.LabelSelector, path.Child("matchLabelKeys"))...)
 }
 
-func validateLabelKeys(keys []string, hasSelector bool, path *field.Path) field.ErrorList {
+// validateMatchKeys checks matchLabelKeys. When a pod is made, each of them that is a label of the pod becomes one more
+// requirement of labelSelector, which may have none on the same key. In a Deployment Kubernetes lets some of that pass:
+// it then refuses the pods.
+func validateMatchKeys(keys []string, selector *metav1.LabelSelector, path *field.Path) field.ErrorList {
+	errs := validateLabelKeys(keys, selector, path)
+	if selector == nil {
+		return errs
+	}
+	for i, key := range keys {
+		if selects(selector, key) {
+			errs = append(errs, field.Invalid(path.Index(i), key, "is in labelSelector too"))
+		}
+		if slices.Contains(keys[:i], key) {
+			errs = append(errs, field.Duplicate(path.Index(i), key))
+		}
+	}
+	return errs
+}
+
+// selects reports whether a selector has a requirement on a label.
+func selects(selector *metav1.LabelSelector, key string) bool {
+	_, ok := selector.MatchLabels[key]
+	return ok || slices.ContainsFunc(selector.MatchExpressions, func(r metav1.LabelSelectorRequirement) bool { return r.Key == key })
+}
+
+func validateLabelKeys(keys []string, selector *metav1.LabelSelector, path *field.Path) field.ErrorList {
 	if len(keys) == 0 {
 		return nil
 	}
-	if !hasSelector {
+	if selector == nil {
 		return field.ErrorList{field.Forbidden(path, "needs a labelSelector beside it")}
 	}
 	var errs field.ErrorList

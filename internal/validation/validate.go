@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/settings"
 )
 
 // Validate returns what is wrong with a resource that the API server has accepted, in the order of its fields.
@@ -27,9 +28,6 @@ func validateTier(mb *v1alpha1.MemoryBudget, tier *v1alpha1.Tier, path *field.Pa
 	return append(errs, validatePod(tier.Pod, path.Child("pod"))...)
 }
 
-// modelsDirectory is where a modelCache is mounted.
-const modelsDirectory = "/models"
-
 // validateModelCache refuses a mount for all tiers where a tier has its modelCache.
 func validateModelCache(mb *v1alpha1.MemoryBudget, tier *v1alpha1.Tier, path *field.Path) field.ErrorList {
 	pod := mb.Spec.Application.Pod
@@ -37,7 +35,7 @@ func validateModelCache(mb *v1alpha1.MemoryBudget, tier *v1alpha1.Tier, path *fi
 		return nil
 	}
 	for i := range pod.VolumeMounts {
-		if pod.VolumeMounts[i].MountPath == modelsDirectory {
+		if pod.VolumeMounts[i].MountPath == settings.ModelsDirectory {
 			return field.ErrorList{field.Forbidden(path, "application.pod.volumeMounts has a mount at /models already: leave out one of the two")}
 		}
 	}

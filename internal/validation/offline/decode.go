@@ -22,6 +22,9 @@ import (
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 )
 
+// errNoName: the API server would make up a name, from which those of all objects follow.
+var errNoName = errors.New("metadata.name: Required value: with generateName the API server chooses the name: give the name that is meant")
+
 // kind is the kind that this package reads.
 var kind = v1alpha1.SchemeGroupVersion.WithKind("MemoryBudget")
 
@@ -37,13 +40,17 @@ func Decode(document []byte, namespace string) (*v1alpha1.MemoryBudget, error) {
 // Decode reads one MemoryBudget from YAML or JSON, sets its defaults and checks it. A document without a
 // namespace gets the given one, as kubectl does it.
 //
-// The error is one of: that the text is not YAML; that it is another kind; an UnknownFieldsError; or, where
+// The error is one of: that the text is not YAML; that it is another kind; an UnknownFieldsError; that it has no name but
+// a generateName; or, where
 // the rules are not met, what the API server answers: an apierrors.StatusError for which
 // apierrors.IsInvalid is true. Problems lists any of them line by line.
 func (s *Schema) Decode(document []byte, namespace string) (*v1alpha1.MemoryBudget, error) {
 	object, err := s.read(document)
 	if err != nil {
 		return nil, err
+	}
+	if object.GetName() == "" && object.GetGenerateName() != "" {
+		return nil, errNoName
 	}
 	if object.GetNamespace() == "" {
 		object.SetNamespace(namespace)

@@ -6,7 +6,8 @@
 // rules of the CustomResourceDefinition are checked, by the API server's own libraries.
 //
 // Invariant: what is accepted here is accepted by an API server of the Kubernetes version in go.mod that
-// has this CustomResourceDefinition, what is refused is refused there, and the text is the same.
+// has this CustomResourceDefinition, what is refused is refused there, and the text is the same. The one exception is
+// generateName, which leaves the name to the API server and is refused here.
 //
 // It pulls in the CEL compiler; the operator, whose objects have been through an API server, does without.
 package offline

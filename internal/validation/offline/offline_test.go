@@ -96,6 +96,10 @@ func TestDecodeRefuses(t *testing.T) {
 			old: "{name: shop}", new: "{name: shop, labels: [a]}",
 			want: []string{`MemoryBudget in version "v1alpha1" cannot be handled as a MemoryBudget: json: cannot unmarshal array into Go struct field ObjectMeta.labels of type map[string]string`},
 		},
+		"a name that the API server chooses": {
+			old: "{name: shop}", new: "{generateName: shop-}",
+			want: []string{"metadata.name: Required value: with generateName the API server chooses the name: give the name that is meant"},
+		},
 		"no name": {
 			old: "{name: shop}", new: "{}",
 			want: []string{

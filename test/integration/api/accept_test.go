@@ -48,6 +48,8 @@ var accepted = map[string][]edit{
 	"a process that is its image's":             {{"spec.tiers[bot].process", "{}"}},
 	"a gevent web tier with one thread":         {{"spec.tiers[web].gunicorn.workerClass", "gevent"}, {"spec.tiers[web].gunicorn.threads", "1"}},
 	"a mount in place of /tmp":                  {{"spec.tiers[web].pod.volumeMounts[0].mountPath", "/tmp"}},
+	"the variable of the operator to set":       {{"spec.application.env", "[{name: MEMORYBUDGET_VERIFY_TIMEOUT, value: '300'}]"}, {"spec.tiers[bot].env", "[{name: MEMORYBUDGET_VERIFY_TIMEOUT, value: '600'}]"}},
+	"a sync web tier with one thread":           {{"spec.tiers[web].gunicorn.workerClass", "sync"}, {"spec.tiers[web].gunicorn.threads", "1"}},
 	"empty lists":                               {{"spec.application.env", "[]"}, {"spec.application.envFrom", "[]"}, {"spec.tiers[web].pod.labels", "{}"}},
 }
 

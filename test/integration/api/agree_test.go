@@ -35,16 +35,17 @@ func readPlaced(t *testing.T, file string) map[string]placed {
 	return cases
 }
 
-// TestValidationAgreesWithKubernetes makes a Deployment from each case of internal/validation: what is refused there
-// must be refused as a Deployment, and what is accepted there accepted.
+// TestValidationAgreesWithKubernetes makes a Deployment and a pod of it from each case of internal/validation: what is
+// refused there must be refused as one of the two, and what is accepted there accepted.
 func TestValidationAgreesWithKubernetes(t *testing.T) {
+	makeServiceAccount(t)
 	for name, tc := range readPlaced(t, "../../../internal/validation/testdata/pods.yaml") {
 		t.Run("pod/"+name, func(t *testing.T) {
 			spec := corev1.PodSpec{Containers: []corev1.Container{container()}}
 			if err := json.Unmarshal(tc.Value, &spec); err != nil {
 				t.Fatal(err)
 			}
-			checkDeployment(t, spec, tc.Want)
+			checkTemplate(t, spec, tc.Want)
 		})
 	}
 	for name, tc := range readPlaced(t, "../../../internal/validation/testdata/env.yaml") {
@@ -55,31 +56,61 @@ func TestValidationAgreesWithKubernetes(t *testing.T) {
 			}
 			app := container()
 			app.Env = []corev1.EnvVar{variable}
-			checkDeployment(t, corev1.PodSpec{Containers: []corev1.Container{app}}, tc.Want)
+			checkTemplate(t, corev1.PodSpec{Containers: []corev1.Container{app}}, tc.Want)
 		})
 	}
 }
 
 func container() corev1.Container { return corev1.Container{Name: "app", Image: "app"} }
 
-// strict are cases that Kubernetes accepts in a Deployment and that fail only when the pod starts.
+// strict are cases that Kubernetes accepts and that fail only when the pod starts.
 var strict = map[string]bool{
 	"resourceFieldRef.containerName: Forbidden: a variable sees the resources of its own container: leave containerName out": true,
 }
 
-func checkDeployment(t *testing.T, spec corev1.PodSpec, want []string) {
+func checkTemplate(t *testing.T, spec corev1.PodSpec, want []string) {
 	t.Helper()
-	labels := map[string]string{"app": "app"}
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "app"}}, Spec: spec}
+	err := createDeployment(t, template)
+	if err == nil {
+		err = createPod(t, template)
+	}
+	if refused := len(want) > 0 && !strict[want[0]]; apierrors.IsInvalid(err) != refused {
+		t.Errorf("we say %v, Kubernetes says %v", want, err)
+	}
+}
+
+var dryRun = metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+
+// createDeployment asks the API server to create a Deployment whose pods have the label app, without keeping it.
+func createDeployment(t *testing.T, template corev1.PodTemplateSpec) error {
+	t.Helper()
 	deployment := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{Name: "app"},
 		Spec: appsv1.DeploymentSpec{
-			Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec},
+			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "app"}},
+			Template: template,
 		},
 	}
-	_, err := kubernetes.NewForConfigOrDie(config).AppsV1().Deployments(namespace).Create(t.Context(), deployment,
-		metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-	if refused := len(want) > 0 && !strict[want[0]]; apierrors.IsInvalid(err) != refused {
-		t.Errorf("we say %v, Kubernetes says %v", want, err)
+	_, err := kubernetes.NewForConfigOrDie(config).AppsV1().Deployments(namespace).Create(t.Context(), deployment, dryRun)
+	return err
+}
+
+// createPod asks the API server to create a pod, without keeping it.
+func createPod(t *testing.T, template corev1.PodTemplateSpec) error {
+	t.Helper()
+	pod := &corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
+	pod.Name = "app"
+	_, err := kubernetes.NewForConfigOrDie(config).CoreV1().Pods(namespace).Create(t.Context(), pod, dryRun)
+	return err
+}
+
+// makeServiceAccount makes the account that every pod has. Without controllers nobody else does.
+func makeServiceAccount(t *testing.T) {
+	t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	_, err := kubernetes.NewForConfigOrDie(config).CoreV1().ServiceAccounts(namespace).Create(t.Context(), account, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
 	}
 }

@@ -535,6 +535,12 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             scalar: string
           elementRelationship: associative
+    - name: lostSettings
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: associative
     - name: problems
       type:
         list:

@@ -21,7 +21,8 @@ type CeleryApplyConfiguration struct {
 	// tasks are names or patterns (with * and ?) of tasks that are routed to the tier's first queue
 	// wherever they are published.
 	Tasks []string `json:"tasks,omitempty"`
-	// pool is Processes (Celery's prefork), Solo or Threads. Defaults to Processes.
+	// pool is Processes (Celery's prefork), Solo or Threads. Solo and Threads ignore the time limits
+	// of tasks. Defaults to Processes.
 	Pool *apiv1alpha1.Pool `json:"pool,omitempty"`
 	// concurrency is how many tasks a pod runs at a time. Computed from the memory of a pod where left out.
 	Concurrency *int32 `json:"concurrency,omitempty"`
@@ -33,10 +34,14 @@ type CeleryApplyConfiguration struct {
 	// maxMemoryPerChild is the peak memory after which a child process is replaced. Computed from
 	// the memory of a pod where left out. Only for the pool Processes.
 	MaxMemoryPerChild *resource.Quantity `json:"maxMemoryPerChild,omitempty"`
-	// acks is Late (after a task has run) or Early. Defaults to Late.
+	// acks is Late (after a task has run) or Early. Late keeps a task when its pod is lost, not when it
+	// raises or its process is killed: then it is acknowledged all the same. A broker delivers a task
+	// that is not acknowledged again after a time, even while it runs: Redis after its visibility
+	// timeout (an hour unless set otherwise), RabbitMQ after its consumer timeout (half an hour).
+	// Defaults to Late.
 	Acks *apiv1alpha1.Acks `json:"acks,omitempty"`
 	// drain is Finish (wait for running tasks) or Requeue (wait a while, then requeue them;
-	// Celery 5.5 or later). Defaults to Finish.
+	// Celery 5.5 or later, with the pool Processes). Defaults to Finish.
 	Drain *apiv1alpha1.Drain `json:"drain,omitempty"`
 	// logLevel of the worker. Defaults to WARNING.
 	LogLevel *string `json:"logLevel,omitempty"`

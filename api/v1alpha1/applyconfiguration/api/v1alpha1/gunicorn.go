@@ -18,7 +18,7 @@ type GunicornApplyConfiguration struct {
 	Config *string `json:"config,omitempty"`
 	// workers is the number of worker processes. Computed from the memory of a pod where left out.
 	Workers *int32 `json:"workers,omitempty"`
-	// threads of each worker process. Defaults to 2.
+	// threads of each worker process. Defaults to 2, and to 1 for a workerClass that has no threads.
 	Threads *int32 `json:"threads,omitempty"`
 	// workerClass is gunicorn's worker class. Defaults to gthread.
 	WorkerClass *string `json:"workerClass,omitempty"`

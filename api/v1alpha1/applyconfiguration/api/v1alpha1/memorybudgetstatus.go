@@ -30,7 +30,8 @@ type MemoryBudgetStatusApplyConfiguration struct {
 	Exposure *resource.Quantity `json:"exposure,omitempty"`
 	// unallocated is what is neither granted to a tier nor reserved.
 	Unallocated *resource.Quantity `json:"unallocated,omitempty"`
-	// limitedBy is what keeps tiers from what they want: None, Budget, Reserve, BudgetTooSmall, Pause or Policy.
+	// limitedBy is what keeps tiers from what they want: None, Budget, Reserve,
+	// BudgetTooSmall, InvalidSpec, Pause or Policy.
 	LimitedBy *string `json:"limitedBy,omitempty"`
 	// readyReplicas are ready and granted replicas by role, as "ready/granted".
 	ReadyReplicas *ReadyReplicasApplyConfiguration `json:"readyReplicas,omitempty"`

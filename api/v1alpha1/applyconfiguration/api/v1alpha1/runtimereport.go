@@ -28,6 +28,8 @@ type RuntimeReportApplyConfiguration struct {
 	Imports []string `json:"imports,omitempty"`
 	// problems are codes of what did not take effect.
 	Problems []string `json:"problems,omitempty"`
+	// lostSettings are those that run with other values than the resource states, such as django.debug.
+	LostSettings []string `json:"lostSettings,omitempty"`
 }
 
 // RuntimeReportApplyConfiguration constructs a declarative configuration of the RuntimeReport type for use with
@@ -92,6 +94,16 @@ func (b *RuntimeReportApplyConfiguration) WithImports(values ...string) *Runtime
 func (b *RuntimeReportApplyConfiguration) WithProblems(values ...string) *RuntimeReportApplyConfiguration {
 	for i := range values {
 		b.Problems = append(b.Problems, values[i])
+	}
+	return b
+}
+
+// WithLostSettings adds the given value to the LostSettings field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the LostSettings field.
+func (b *RuntimeReportApplyConfiguration) WithLostSettings(values ...string) *RuntimeReportApplyConfiguration {
+	for i := range values {
+		b.LostSettings = append(b.LostSettings, values[i])
 	}
 	return b
 }

@@ -14,7 +14,9 @@ import (
 //
 // Server runs a model server. The other tiers get its URL in ML_SERVICE_URL.
 type ServerApplyConfiguration struct {
-	// preset is Triton, TensorFlowServing, TorchServe (no longer maintained upstream) or Custom.
+	// preset is Triton, TensorFlowServing, TorchServe (no longer maintained upstream) or Custom. The
+	// servers' own images run as root, or as a user that has only a name, and no pod here starts as
+	// either: set pod.runAsUser with them. Triton and TorchServe listen on IPv4 only.
 	Preset *apiv1alpha1.ServerPreset `json:"preset,omitempty"`
 	// model is what is served. Required unless the preset is Custom.
 	Model *ModelApplyConfiguration `json:"model,omitempty"`

@@ -28,7 +28,8 @@ type TierStatusApplyConfiguration struct {
 	Allocated *resource.Quantity `json:"allocated,omitempty"`
 	// processes is how many worker processes a pod runs.
 	Processes *int32 `json:"processes,omitempty"`
-	// limitedBy is what keeps the tier from what it wants: None, Budget, Reserve, BudgetTooSmall, Pause or Policy.
+	// limitedBy is what keeps the tier from what it wants: None, Budget, Reserve,
+	// BudgetTooSmall, InvalidSpec, Pause or Policy.
 	LimitedBy *string `json:"limitedBy,omitempty"`
 	// decision is the last decision in words: what the tier wanted, what it got and why not more.
 	Decision *string `json:"decision,omitempty"`
