@@ -17,7 +17,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/observe"
@@ -28,6 +27,7 @@ var key = client.ObjectKey{Namespace: "shop", Name: "bunoraa"}
 func configMap(name, resourceVersion, uid string) *corev1.ConfigMap {
 	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
 		Namespace: key.Namespace, Name: name, ResourceVersion: resourceVersion, UID: types.UID(uid),
+		Labels: map[string]string{v1alpha1.NameLabel: key.Name},
 	}}
 }
 
@@ -44,7 +44,9 @@ func TestExpectations(t *testing.T) {
 		"a later one is shown":        {want: expectation{resourceVersion: "7"}, cached: objects("12", "a"), met: true},
 		"an older one is shown":       {want: expectation{resourceVersion: "7"}, cached: objects("6", "a"), live: objects("7", "a")},
 		"not shown":                   {want: expectation{resourceVersion: "7"}, live: objects("7", "a")},
-		"not shown for long":          {want: expectation{resourceVersion: "7"}, live: objects("7", "a"), after: time.Minute, met: true},
+		"not shown for long":          {want: expectation{resourceVersion: "7"}, live: objects("7", "a"), after: time.Minute},
+		"somebody took its label":     {want: expectation{resourceVersion: "7"}, live: unlabelled("8", "a"), after: time.Minute, met: true},
+		"deleted, and shown for long": {want: expectation{goneUID: "a"}, cached: objects("7", "a"), after: time.Minute},
 		"somebody deleted it at once": {want: expectation{resourceVersion: "7"}, after: time.Minute, met: true},
 		"deleted and still shown":     {want: expectation{goneUID: "a"}, cached: objects("7", "a"), live: objects("7", "a")},
 		"deleted and gone":            {want: expectation{goneUID: "a"}, met: true},
@@ -79,24 +81,30 @@ func objects(resourceVersion, uid string) []client.Object {
 	return []client.Object{configMap("c", resourceVersion, uid)}
 }
 
+func unlabelled(resourceVersion, uid string) []client.Object {
+	c := configMap("c", resourceVersion, uid)
+	c.Labels = nil
+	return []client.Object{c}
+}
+
 func TestOutcome(t *testing.T) {
 	pods := schema.GroupResource{Resource: "pods"}
-	kind := schema.GroupKind{Group: "apps", Kind: "Deployment"}
 	cases := map[string]struct {
 		done      result
 		wait      time.Duration
 		statusErr error
 		want      ctrl.Result
 		wantErr   bool
-		terminal  bool
 	}{
 		"nothing to come back for": {},
 		"the sooner of two waits": {
 			done: result{retryAfter: time.Minute}, wait: time.Second, want: ctrl.Result{RequeueAfter: time.Second}},
 		"a conflict is no error": {
 			done: result{err: apierrors.NewConflict(pods, "p", errors.New("changed"))}, want: ctrl.Result{RequeueAfter: behindCache}},
-		"what is refused for good is not tried again": {
-			done: result{err: apierrors.NewInvalid(kind, "d", nil)}, wantErr: true, terminal: true},
+		"what is refused is tried again later": {
+			done: result{rejected: "quota", retryAfter: refusedInterval}, want: ctrl.Result{RequeueAfter: refusedInterval}},
+		"an error beside what is refused is tried again": {
+			done: result{rejected: "quota", retryAfter: refusedInterval, err: apierrors.NewInternalError(errors.New("etcd"))}, wantErr: true},
 		"anything else is tried again": {
 			done: result{err: apierrors.NewInternalError(errors.New("etcd"))}, wantErr: true},
 		"a status that was not written": {statusErr: errors.New("timeout"), wantErr: true},
@@ -104,8 +112,8 @@ func TestOutcome(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			got, err := outcome(context.Background(), tc.done, tc.wait, tc.statusErr)
-			if got != tc.want || (err != nil) != tc.wantErr || errors.Is(err, reconcile.TerminalError(nil)) != tc.terminal {
-				t.Errorf("outcome() = %+v, %v, want %+v, error %v, terminal %v", got, err, tc.want, tc.wantErr, tc.terminal)
+			if got != tc.want || (err != nil) != tc.wantErr {
+				t.Errorf("outcome() = %+v, %v, want %+v, error %v", got, err, tc.want, tc.wantErr)
 			}
 		})
 	}
@@ -126,6 +134,9 @@ func TestUrgent(t *testing.T) {
 			was: with(is("Ready", "False", "")), is: with(is("Ready", "True", "")), want: true},
 		"only words": {
 			was: with(is("Ready", "False", "0 of 2")), is: with(is("Ready", "False", "1 of 2"))},
+		"another reason to stand still": {
+			was: with(metav1.Condition{Type: "Stalled", Status: "True", Reason: "Rejected"}),
+			is:  with(metav1.Condition{Type: "Stalled", Status: "True", Reason: "NameConflict"}), want: true},
 		"settings come to be known": {
 			was: with(is("SettingsApplied", "Unknown", "")), is: with(is("SettingsApplied", "True", ""))},
 		"settings are found missing": {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -31,18 +32,20 @@ type result struct {
 	events []events.Event
 	// rejected is what the API server said about a write that it will not take.
 	rejected string
-	// retryAfter is when what was held back may be tried, 0 where nothing was.
+	// retryAfter is when what was held back or refused may be tried, 0 where nothing was.
 	retryAfter time.Duration
-	// err is the first error.
+	// err is the first error that may pass by itself.
 	err error
 }
 
-// execute makes the writes of a decision in their order. A write that was to lower the exposure and
+// execute makes the writes of a decision in their order. What the API server said about a write stays said while the
+// write is wanted and not tried. A write that was to lower the exposure and
 // was not made holds back all that were planned on it, and a failure that says nothing about what was
 // written holds back all that take memory.
 func (r *Reconciler) execute(ctx context.Context, mb *v1alpha1.MemoryBudget, d *decision.Decision) result {
 	var done result
 	held, exposure := false, d.Plan.Exposure.Total()
+	key, refused := client.ObjectKeyFromObject(mb), map[observe.Child]string{}
 	for i := range d.Writes {
 		w := &d.Writes[i]
 		lowers := w.Step != nil && w.Step.ExposureAfter < exposure
@@ -50,9 +53,11 @@ func (r *Reconciler) execute(ctx context.Context, mb *v1alpha1.MemoryBudget, d *
 			exposure = w.Step.ExposureAfter
 		}
 		if held && !w.Frees() {
+			done.refuse(refused, w, r.refusals.of(key, w))
 			continue
 		}
 		if wait := r.holdOff(mb, w); wait > 0 {
+			done.refuse(refused, w, r.refusals.of(key, w))
 			done.retryAfter, held = earlier(done.retryAfter, wait), held || lowers
 			continue
 		}
@@ -62,8 +67,9 @@ func (r *Reconciler) execute(ctx context.Context, mb *v1alpha1.MemoryBudget, d *
 			continue
 		}
 		held = held || lowers || !final(err)
-		done.fail(w, err)
+		done.fail(ctx, refused, w, err)
 	}
+	r.refusals.are(key, refused)
 	return done
 }
 
@@ -72,15 +78,26 @@ func final(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsForbidden(err)
 }
 
-func (d *result) fail(w *decision.Write, err error) {
-	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+func (d *result) fail(ctx context.Context, refused map[observe.Child]string, w *decision.Write, err error) {
+	switch {
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+	case final(err):
+		logr.FromContextOrDiscard(ctx).Info("The API server refuses a write", "kind", w.Kind, "name", w.Name, "reason", err.Error())
+		d.refuse(refused, w, fmt.Sprintf("%s %s was refused by the API server: %v", w.Kind, w.Name, err))
+	case d.err == nil:
+		d.err = fmt.Errorf("writing %s %s: %w", w.Kind, w.Name, err)
+	}
+}
+
+// refuse notes what the API server said about a write, if it said anything.
+func (d *result) refuse(refused map[observe.Child]string, w *decision.Write, said string) {
+	if said == "" {
 		return
 	}
-	if final(err) && d.rejected == "" {
-		d.rejected = fmt.Sprintf("%s %s was refused by the API server: %v", w.Kind, w.Name, err)
-	}
-	if d.err == nil {
-		d.err = fmt.Errorf("writing %s %s: %w", w.Kind, w.Name, err)
+	refused[observe.Child{Kind: w.Kind, Name: w.Name}] = said
+	d.retryAfter = earlier(d.retryAfter, refusedInterval)
+	if d.rejected == "" {
+		d.rejected = said
 	}
 }
 
@@ -89,13 +106,7 @@ func (r *Reconciler) holdOff(mb *v1alpha1.MemoryBudget, w *decision.Write) time.
 	if !w.PutsBack {
 		return 0
 	}
-	id, now := string(mb.UID)+"/"+w.Kind+"/"+w.Name, r.clock.Now()
-	if r.backOff.IsInBackOffSinceUpdate(id, now) {
-		return r.backOff.Get(id)
-	}
-	r.backOff.GC()
-	r.backOff.Next(id, now)
-	return 0
+	return r.putBacks.wait(string(mb.UID)+"/"+w.Kind+"/"+w.Name, r.clock.Now())
 }
 
 func (r *Reconciler) write(ctx context.Context, mb *v1alpha1.MemoryBudget, w *decision.Write) error {
@@ -116,8 +127,11 @@ func (r *Reconciler) write(ctx context.Context, mb *v1alpha1.MemoryBudget, w *de
 	case decision.VerbReleaseGate:
 		log.V(1).Info("Releasing the gate")
 		pod := named(mb, w)
-		err = changed(r.client.Patch(ctx, pod, client.RawPatch(types.JSONPatchType, w.Patch)), w.Name)
+		err = r.client.Patch(ctx, pod, client.RawPatch(types.JSONPatchType, w.Patch))
 		want.resourceVersion = pod.GetResourceVersion()
+		if apierrors.IsInvalid(err) && r.changed(ctx, mb, w) {
+			err = apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, w.Name, err)
+		}
 	}
 	if want.unknown = unanswered(err); err == nil || want.unknown {
 		r.expectations.add(client.ObjectKeyFromObject(mb), child, want)
@@ -125,13 +139,16 @@ func (r *Reconciler) write(ctx context.Context, mb *v1alpha1.MemoryBudget, w *de
 	return err
 }
 
-// changed: that a gate cannot be taken from a pod any more means that the pod is no longer what the
-// cache showed, which says nothing about the spec.
-func changed(err error, pod string) error {
-	if apierrors.IsInvalid(err) {
-		return apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, pod, err)
+// changed: the pod is not the one that the cache showed, or has lost its gate. That the gate cannot be taken from it then
+// says nothing about the spec. Where this cannot be found out either, it is taken to be so, and tried again.
+func (r *Reconciler) changed(ctx context.Context, mb *v1alpha1.MemoryBudget, w *decision.Write) bool {
+	pod := &corev1.Pod{}
+	if err := r.reader.Live.Get(ctx, client.ObjectKey{Namespace: mb.Namespace, Name: w.Name}, pod); err != nil {
+		return true
 	}
-	return err
+	return pod.UID != w.UID || !slices.ContainsFunc(pod.Spec.SchedulingGates, func(g corev1.PodSchedulingGate) bool {
+		return g.Name == v1alpha1.MemoryGate
+	})
 }
 
 // unanswered: the write may have been made all the same.

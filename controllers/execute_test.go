@@ -24,8 +24,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/budget"
 	"github.com/memorybudget/memorybudget/internal/decision"
+	"github.com/memorybudget/memorybudget/internal/observe"
 	"github.com/memorybudget/memorybudget/internal/testutil"
 )
 
@@ -50,7 +52,9 @@ func scripted(answers map[string]error) (*Reconciler, *clocktesting.FakeClock, *
 	clock := clocktesting.NewFakeClock(time.Unix(1000, 0))
 	return &Reconciler{
 		client: fake.NewClientBuilder().WithInterceptorFuncs(writes).Build(), clock: clock,
-		expectations: newExpectations(), backOff: flowcontrol.NewFakeBackOff(firstBackOff, longestBackOff, clock),
+		reader:       observe.Reader{Live: fake.NewClientBuilder().WithObjects(gated("pod")).Build()},
+		expectations: newExpectations(), refusals: newRefusals(),
+		putBacks: newPutBacks(flowcontrol.NewFakeBackOff(firstBackOff, longestBackOff, clock)),
 	}, clock, &made
 }
 
@@ -70,6 +74,14 @@ func support(name string) decision.Write {
 func putBack(w decision.Write) decision.Write {
 	w.PutsBack = true
 	return w
+}
+
+// gated is a pod behind our gate.
+func gated(name string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: name},
+		Spec:       corev1.PodSpec{SchedulingGates: []corev1.PodSchedulingGate{{Name: v1alpha1.MemoryGate}}},
+	}
 }
 
 func release(pod string) decision.Write {
@@ -100,15 +112,15 @@ func TestExecute(t *testing.T) {
 		"in order": {writes: []decision.Write{shrink, grow, release("pod")}, want: []string{"shrink", "grow", "pod"}},
 		"what was not freed is not given away": {
 			writes: []decision.Write{shrink, grow, other, release("pod")}, answers: map[string]error{"shrink": errForbidden},
-			want: []string{"shrink", "other"}, wantRejected: "ConfigMap shrink was refused by the API server", wantErr: errForbidden,
+			want: []string{"shrink", "other"}, wantRejected: "ConfigMap shrink was refused by the API server",
 		},
 		"a Service that is refused stands in nobody's way": {
 			writes: []decision.Write{support("service"), grow}, answers: map[string]error{"service": errForbidden},
-			want: []string{"service", "grow"}, wantRejected: "ConfigMap service was refused by the API server", wantErr: errForbidden,
+			want: []string{"service", "grow"}, wantRejected: "ConfigMap service was refused by the API server",
 		},
 		"what one tier is refused stands in nobody else's way": {
 			writes: []decision.Write{grow, release("pod")}, answers: map[string]error{"grow": errInvalid},
-			want: []string{"grow", "pod"}, wantRejected: "ConfigMap grow was refused by the API server", wantErr: errInvalid,
+			want: []string{"grow", "pod"}, wantRejected: "ConfigMap grow was refused by the API server",
 		},
 		"a write without an answer may have been made": {
 			writes: []decision.Write{grow, release("pod"), other}, answers: map[string]error{"grow": errLost},
@@ -119,8 +131,17 @@ func TestExecute(t *testing.T) {
 			want: []string{"grow"}, wantErr: errEtcd, wantUnknown: 1,
 		},
 		"a gate that cannot be taken any more says nothing about the spec": {
-			writes: []decision.Write{release("pod"), release("next")}, answers: map[string]error{"pod": errInvalid},
-			want: []string{"pod"}, wantErr: errInvalid,
+			writes: []decision.Write{release("gone"), release("next")}, answers: map[string]error{"gone": errInvalid},
+			want: []string{"gone"}, wantErr: errInvalid,
+		},
+		"a gate that a policy keeps on its pod is told": {
+			writes: []decision.Write{release("pod"), grow}, answers: map[string]error{"pod": errInvalid},
+			want: []string{"pod", "grow"}, wantRejected: "Pod pod was refused by the API server",
+		},
+		"one that fails beside one that is refused": {
+			writes: []decision.Write{support("service"), shrink}, answers: map[string]error{"service": errInvalid, "shrink": errEtcd},
+			want: []string{"service", "shrink"}, wantRejected: "ConfigMap service was refused by the API server", wantErr: errEtcd,
+			wantUnknown: 1,
 		},
 		"a namespace that goes is no error": {
 			writes: []decision.Write{shrink}, answers: map[string]error{"shrink": terminating()}, want: []string{"shrink"},
@@ -185,13 +206,33 @@ func TestPutBacksSlowDown(t *testing.T) {
 				waits = append(waits, r.execute(t.Context(), mb, plan(writes)).retryAfter)
 				clock.Step(firstBackOff * 2 / 3)
 			}
-			if diff := cmp.Diff([]time.Duration{0, firstBackOff, 0}, waits); diff != "" {
+			if diff := cmp.Diff([]time.Duration{0, firstBackOff - firstBackOff*2/3, 0}, waits); diff != "" {
 				t.Errorf("waits (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(tc.want, *made); diff != "" {
 				t.Errorf("writes (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestARefusedPutBackStaysRefused: what the API server said holds while the put-back waits for its next turn.
+func TestARefusedPutBackStaysRefused(t *testing.T) {
+	r, clock, made := scripted(map[string]error{"web": errForbidden})
+	mb := testutil.MakeMemoryBudget(key.Name, key.Namespace).UID("u").Obj()
+	pass := func(writes ...decision.Write) string { return r.execute(t.Context(), mb, plan(writes)).rejected }
+	if first := pass(putBack(support("web"))); first == "" || first != pass(putBack(support("web"))) {
+		t.Errorf("first %q, then something else", first)
+	}
+	if len(*made) != 1 {
+		t.Errorf("tried %d times", len(*made))
+	}
+	if said := pass(); said != "" {
+		t.Errorf("not wanted any more, and still %q", said)
+	}
+	clock.Step(firstBackOff)
+	if said := pass(putBack(support("other"))); said != "" {
+		t.Errorf("of another write it says %q", said)
 	}
 }
 

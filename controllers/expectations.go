@@ -15,10 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/observe"
 )
 
-// patience is how long the cache may lag behind a write before the API server is asked instead.
+// patience is how long the cache may lag behind a write before the API server is asked whether it will ever show it.
 const patience = 10 * time.Second
 
 // expectation is a write of ours that the cache must show before its resource is decided on again.
@@ -80,8 +81,7 @@ func (e *expectations) drop(key client.ObjectKey, object observe.Child) {
 }
 
 // met reports whether the cache shows all of our writes to the objects of a resource. Those that it
-// shows are forgotten. A write that it does not show for long is looked for at the API server: an
-// object that somebody deleted at once never shows.
+// shows are forgotten, and those that it never will.
 func (e *expectations) met(ctx context.Context, cached, live client.Reader, key client.ObjectKey, now time.Time) (bool, error) {
 	all := true
 	for object, want := range e.of(key) {
@@ -90,21 +90,35 @@ func (e *expectations) met(ctx context.Context, cached, live client.Reader, key 
 				return false, err
 			}
 		}
-		reader := cached
-		if now.Sub(want.since) > patience {
-			reader = live
+		name := client.ObjectKey{Namespace: key.Namespace, Name: object.Name}
+		done, err := shows(ctx, cached, name, object.Kind, want)
+		if err == nil && !done && want.resourceVersion != "" && now.Sub(want.since) > patience {
+			done, err = vanished(ctx, live, name, object.Kind)
 		}
-		shown, err := shows(ctx, reader, client.ObjectKey{Namespace: key.Namespace, Name: object.Name}, object.Kind, want)
 		if err != nil {
 			return false, err
 		}
-		if shown || (reader == live && want.goneUID == "") {
+		if done {
 			e.drop(key, object)
-		} else {
-			all = false
 		}
+		all = all && done
 	}
 	return all, nil
+}
+
+// vanished: the cache will not come to show a write, because somebody deleted the object or took away the label by which
+// the cache knows it.
+func vanished(ctx context.Context, live client.Reader, key client.ObjectKey, kind string) (bool, error) {
+	object := observe.NewObject(kind)
+	err := live.Get(ctx, key, object)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for our write to %s %s: %w", kind, key.Name, err)
+	}
+	_, labelled := object.GetLabels()[v1alpha1.NameLabel]
+	return kind != "MemoryBudget" && !labelled, nil
 }
 
 // ask finds out at the API server what became of a write that was not answered.

@@ -38,6 +38,9 @@ const (
 	foreignInterval = 10 * time.Second
 	// progressInterval is how often figures are written while nothing but figures changes.
 	progressInterval = 10 * time.Second
+	// refusedInterval is how often a write is tried again that the API server refused: a quota or a policy may have
+	// changed, which nobody tells.
+	refusedInterval = 30 * time.Second
 )
 
 // Reconciler reconciles MemoryBudgets.
@@ -47,7 +50,8 @@ type Reconciler struct {
 	recorder     clientevents.EventRecorder
 	clock        clock.PassiveClock
 	expectations *expectations
-	backOff      *flowcontrol.Backoff
+	putBacks     *putBacks
+	refusals     *refusals
 	reports      *reports
 	metrics      *metrics.Collector
 }
@@ -62,17 +66,18 @@ func New(mgr ctrl.Manager) *Reconciler {
 		recorder:     mgr.GetEventRecorder("memorybudget"),
 		clock:        clock.RealClock{},
 		expectations: newExpectations(),
-		backOff:      flowcontrol.NewBackOff(firstBackOff, longestBackOff),
+		putBacks:     newPutBacks(flowcontrol.NewBackOff(firstBackOff, longestBackOff)),
+		refusals:     newRefusals(),
 		reports:      newReports(),
 		metrics:      metrics.NewCollector(),
 	}
 }
 
 // +kubebuilder:rbac:groups=memorybudget.dev,resources=memorybudgets,verbs=get;list;watch
-// +kubebuilder:rbac:groups=memorybudget.dev,resources=memorybudgets/status,verbs=get;patch
+// +kubebuilder:rbac:groups=memorybudget.dev,resources=memorybudgets/status,verbs=patch
 // +kubebuilder:rbac:groups=memorybudget.dev,resources=memorybudgets/finalizers,verbs=update
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=create;delete;get;list;patch;watch
-// +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apps,resources=replicasets,verbs=list;watch
 // +kubebuilder:rbac:groups="",resources=configmaps;services,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;patch;watch
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=create;delete;get;list;patch;watch
@@ -114,9 +119,10 @@ func (r *Reconciler) reconcile(ctx context.Context, mb *v1alpha1.MemoryBudget) (
 	next := status.Compute(mb.Status, status.Input{
 		Snapshot: &snapshot, Decision: &decided, Rejected: done.rejected, Now: metav1.NewTime(r.clock.Now()),
 	})
-	wait, err := r.report(ctx, mb, next)
-	if err == nil {
-		r.tell(mb, next, done.events)
+	r.tell(mb, done.events)
+	wrote, wait, err := r.report(ctx, mb, next)
+	if wrote {
+		r.tell(mb, stalled(&mb.Status, &next))
 	}
 	return outcome(ctx, done, wait, err)
 }
@@ -130,8 +136,6 @@ func outcome(ctx context.Context, done result, wait time.Duration, statusErr err
 		case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 			logr.FromContextOrDiscard(ctx).V(1).Info("Trying again after a change by others", "reason", err.Error())
 			return ctrl.Result{RequeueAfter: behindCache}, nil
-		case apierrors.IsInvalid(err):
-			return ctrl.Result{}, reconcile.TerminalError(err)
 		default:
 			return ctrl.Result{}, err
 		}
@@ -149,6 +153,7 @@ func earlier(a, b time.Duration) time.Duration {
 
 func (r *Reconciler) forget(key client.ObjectKey) {
 	r.expectations.forget(key)
+	r.refusals.forget(key)
 	r.reports.forget(key)
 	r.metrics.Forget(key)
 }

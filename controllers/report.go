@@ -53,20 +53,22 @@ func (r *reports) wrote(key client.ObjectKey, now time.Time) {
 }
 
 // report writes the status if it changed: at once if a condition did, else so often at most. It
-// returns how long a change that was not written has to wait.
-func (r *Reconciler) report(ctx context.Context, mb *v1alpha1.MemoryBudget, next v1alpha1.MemoryBudgetStatus) (time.Duration, error) {
+// returns whether it did, and how long a change that was not written has to wait.
+func (r *Reconciler) report(
+	ctx context.Context, mb *v1alpha1.MemoryBudget, next v1alpha1.MemoryBudgetStatus,
+) (wrote bool, wait time.Duration, err error) {
 	if equality.Semantic.DeepEqual(mb.Status, next) {
-		return 0, nil
+		return false, 0, nil
 	}
 	key, now := client.ObjectKeyFromObject(mb), r.clock.Now()
 	if !urgent(&mb.Status, &next) {
 		if wait := r.reports.due(key, now); wait > 0 {
-			return wait, nil
+			return false, wait, nil
 		}
 	}
 	want, err := statusConfiguration(mb, next)
 	if err != nil {
-		return 0, err
+		return false, 0, err
 	}
 	err = r.client.Status().Apply(ctx, want, client.ForceOwnership)
 	if err == nil || unanswered(err) {
@@ -74,10 +76,10 @@ func (r *Reconciler) report(ctx context.Context, mb *v1alpha1.MemoryBudget, next
 			expectation{resourceVersion: resourceVersionOf(want), unknown: err != nil, since: now})
 	}
 	if err != nil {
-		return 0, fmt.Errorf("writing status: %w", err)
+		return false, 0, fmt.Errorf("writing status: %w", err)
 	}
 	r.reports.wrote(key, now)
-	return 0, nil
+	return true, 0, nil
 }
 
 // urgent: more than figures changed.
@@ -87,15 +89,18 @@ func urgent(previous, next *v1alpha1.MemoryBudgetStatus) bool {
 	}
 	for i := range next.Conditions {
 		was := meta.FindStatusCondition(previous.Conditions, next.Conditions[i].Type)
-		if was == nil || was.Status != next.Conditions[i].Status && matters(was, &next.Conditions[i]) {
+		if was == nil || turned(was, &next.Conditions[i]) {
 			return true
 		}
 	}
 	return false
 }
 
-// matters: a condition that was merely not known yet can wait with the figures.
-func matters(was, is *metav1.Condition) bool {
+// turned: a condition says something else. One that was merely not known yet can wait with the figures.
+func turned(was, is *metav1.Condition) bool {
+	if was.Status == is.Status {
+		return is.Type == v1alpha1.ConditionStalled && was.Reason != is.Reason
+	}
 	return was.Type != v1alpha1.ConditionSettingsApplied || is.Status == metav1.ConditionFalse ||
 		was.Status == metav1.ConditionFalse
 }
@@ -112,13 +117,18 @@ func statusConfiguration(mb *v1alpha1.MemoryBudget, next v1alpha1.MemoryBudgetSt
 	return v1alpha1ac.MemoryBudget(mb.Name, mb.Namespace).WithUID(mb.UID).WithStatus(want), nil
 }
 
-// tell records events once the status that they belong to is written.
-func (r *Reconciler) tell(mb *v1alpha1.MemoryBudget, next v1alpha1.MemoryBudgetStatus, happened []events.Event) {
-	was := meta.FindStatusCondition(mb.Status.Conditions, v1alpha1.ConditionStalled)
+// stalled is the event that tells of a new reason for standing still.
+func stalled(previous, next *v1alpha1.MemoryBudgetStatus) []events.Event {
+	was := meta.FindStatusCondition(previous.Conditions, v1alpha1.ConditionStalled)
 	is := meta.FindStatusCondition(next.Conditions, v1alpha1.ConditionStalled)
-	if is != nil && is.Status == metav1.ConditionTrue && (was == nil || was.Status != is.Status || was.Reason != is.Reason) {
-		happened = append(happened, events.Stalled(is.Reason, is.Message))
+	if is == nil || is.Status != metav1.ConditionTrue || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {
+		return nil
 	}
+	return []events.Event{events.Stalled(is.Reason, is.Message)}
+}
+
+// tell records events.
+func (r *Reconciler) tell(mb *v1alpha1.MemoryBudget, happened []events.Event) {
 	for _, e := range happened {
 		r.recorder.Eventf(mb, nil, e.Type, e.Reason, e.Action, "%s", e.Note)
 	}

@@ -57,9 +57,8 @@ func Decide(s *observe.Snapshot) Decision {
 // builder gathers the decision.
 type builder struct {
 	Decision
-	s       *observe.Snapshot
-	mb      *v1alpha1.MemoryBudget
-	invalid bool
+	s  *observe.Snapshot
+	mb *v1alpha1.MemoryBudget
 }
 
 func (b *builder) problem(reason, tier, format string, args ...any) {
@@ -68,9 +67,9 @@ func (b *builder) problem(reason, tier, format string, args ...any) {
 
 // validate finds what the API server could not see.
 func (b *builder) validate() {
-	if errs := validation.Validate(b.mb); len(errs) > 0 {
-		b.invalid = true
-		b.problem(v1alpha1.ReasonInvalidSpec, "", "%v", errs.ToAggregate())
+	for _, err := range validation.Validate(b.mb) {
+		b.Invalid = true
+		b.problem(v1alpha1.ReasonInvalidSpec, "", "%v", err)
 	}
 	for _, f := range b.s.Foreign {
 		owner := "nobody"
@@ -94,6 +93,7 @@ func (b *builder) tier(spec *v1alpha1.Tier) Tier {
 	recorded, found := b.recorded(&t)
 	if found && t.Live.Annotations[v1alpha1.InputHashAnnotation] == t.InputHash {
 		t.Rendered = recorded
+		b.outgrown(&t)
 	} else {
 		b.render(&t, recorded, found)
 	}
@@ -127,26 +127,45 @@ func (b *builder) render(t *Tier, recorded workload.Rendered, found bool) {
 		t.Rendered = rendered
 		return
 	}
-	reason := v1alpha1.ReasonInvalidSpec
-	if tooSmall := (*settings.TierTooSmallError)(nil); errors.As(err, &tooSmall) {
-		reason = v1alpha1.ReasonTierTooSmall
-	}
-	b.problem(reason, t.Spec.Name, "%v", err)
+	b.problem(reasonOf(err), t.Spec.Name, "%v", err)
 	t.Failed = true
 	if found {
 		t.Rendered, t.InputHash = recorded, t.Live.Annotations[v1alpha1.InputHashAnnotation]
 	}
 }
 
-// factsOf is what the newest reporting pod of a tier found out, whatever its template.
+// outgrown tells that the application was measured to take more than the template in use was made for. The template is
+// not changed for that: only the resource restarts an application.
+func (b *builder) outgrown(t *Tier) {
+	facts := b.factsOf(t.Spec.Name)
+	if facts.BaselineBytes == 0 {
+		return
+	}
+	told, err := settings.ForTier(b.mb, t.Spec, facts)
+	switch {
+	case err != nil:
+		b.problem(reasonOf(err), t.Spec.Name, "%v; the pods that run are left as they are", err)
+	case told.Processes < t.Rendered.Processes:
+		t.Outgrown = fmt.Sprintf("%d processes run in each pod and %d fit, as was measured since: the next rollout brings that",
+			t.Rendered.Processes, told.Processes)
+	}
+}
+
+func reasonOf(err error) string {
+	if tooSmall := (*settings.TierTooSmallError)(nil); errors.As(err, &tooSmall) {
+		return v1alpha1.ReasonTierTooSmall
+	}
+	return v1alpha1.ReasonInvalidSpec
+}
+
+// factsOf is what the newest reporting pod of a tier found out, whatever its template. Of an application that was not
+// imported nothing is known.
 func (b *builder) factsOf(tier string) settings.Facts {
 	r, found := b.reportOf(tier, "")
-	if !found {
+	if !found || !r.Imported() {
 		return settings.Facts{}
 	}
-	return settings.Facts{
-		BaselineBytes: r.BaselineBytes, Python: r.Python, Django: r.Django, Celery: r.Celery, Gunicorn: r.Gunicorn,
-	}
+	return settings.Facts{BaselineBytes: r.BaselineBytes, Celery: r.Celery}
 }
 
 // reportOf is the report of the newest pod of a tier that has one, with that template unless empty.
@@ -192,7 +211,7 @@ func (b *builder) plan() {
 	}
 	b.Wish = budget.Decide(b.Input)
 	switch {
-	case b.invalid || b.mb.Spec.Policy == v1alpha1.PolicyRecommend || b.mb.Spec.Pause == v1alpha1.PauseHold:
+	case b.Invalid || b.mb.Spec.Policy == v1alpha1.PolicyRecommend || b.mb.Spec.Pause == v1alpha1.PauseHold:
 		b.Input.Pause = budget.PauseHold
 	case b.mb.Spec.Pause == v1alpha1.PauseDrain:
 		b.Input.Pause = budget.PauseDrain
@@ -248,13 +267,22 @@ func (b *builder) liveHash(t *Tier) string {
 	return hash
 }
 
+// tierNamed is the tier whose objects have that name, empty where a tier's never have.
+func tierNamed(mb *v1alpha1.MemoryBudget, name string) string {
+	tier, ours := strings.CutPrefix(name, workload.ChildName(mb, ""))
+	if !ours {
+		return ""
+	}
+	return tier
+}
+
 // removedTiers are those that have a Deployment or pods and are no longer in the spec.
 func (b *builder) removedTiers(pods map[string][]budget.Pod) []budget.Tier {
 	var tiers []budget.Tier
 	for i := range b.s.Deployments {
 		d := &b.s.Deployments[i]
-		name := d.Labels[v1alpha1.TierLabel]
-		if slices.ContainsFunc(b.Tiers, func(t Tier) bool { return t.Live == d }) {
+		name := tierNamed(b.mb, d.Name)
+		if name == "" || slices.ContainsFunc(b.Tiers, func(t Tier) bool { return t.Live == d }) {
 			continue
 		}
 		hash := d.Spec.Template.Annotations[v1alpha1.TemplateHashAnnotation]

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/decision"
@@ -165,6 +166,38 @@ func TestWrites(t *testing.T) {
 			change: func(s *observe.Snapshot) { deployment(s, "web").Spec.Template.Spec.Containers[0].Image = "other" },
 			want:   []string{"Apply Deployment shop-web, puts back"},
 		},
+		"a rollout that others paused": {
+			change: func(s *observe.Snapshot) { deployment(s, "web").Spec.Paused = true },
+			want:   []string{"Apply Deployment shop-web, puts back"},
+		},
+		"a tier whose label others took away is not taken for a removed one": {
+			change: func(s *observe.Snapshot) { delete(deployment(s, "worker").Labels, v1alpha1.TierLabel) },
+			want:   []string{"Apply Deployment shop-worker, puts back"},
+		},
+		"a removed tier whose label others changed is not taken for another": {
+			change: func(s *observe.Snapshot) {
+				s.MemoryBudget.Spec.Tiers = s.MemoryBudget.Spec.Tiers[:1]
+				removed := deployment(s, "worker")
+				removed.Labels[v1alpha1.TierLabel] = "web"
+				removed.Spec.Replicas = new(int32(0))
+				removed.Annotations[v1alpha1.ReplicasAnnotation] = "0"
+				s.ReplicaSets[1].Spec.Replicas = new(int32(0))
+				s.Pods = s.Pods[:1]
+			},
+			want: []string{"Delete Deployment shop-worker", "Delete PodDisruptionBudget shop-worker"},
+		},
+		"a removed tier without its label": {
+			change: func(s *observe.Snapshot) {
+				s.MemoryBudget.Spec.Tiers = s.MemoryBudget.Spec.Tiers[:1]
+				removed := deployment(s, "worker")
+				delete(removed.Labels, v1alpha1.TierLabel)
+				removed.Spec.Replicas = new(int32(0))
+				removed.Annotations[v1alpha1.ReplicasAnnotation] = "0"
+				s.ReplicaSets[1].Spec.Replicas = new(int32(0))
+				s.Pods = s.Pods[:1]
+			},
+			want: []string{"Delete Deployment shop-worker", "Delete PodDisruptionBudget shop-worker"},
+		},
 		"a Service that others edit": {
 			change: func(s *observe.Snapshot) { s.Services[0].Spec.Ports[0].Port = 1 },
 			want:   []string{"Apply Service shop-web, puts back"},
@@ -212,6 +245,13 @@ func TestWrites(t *testing.T) {
 				tierOf(s, "web").Replicas.Desired = new(int32(2))
 			},
 			want: []string{"Apply Deployment shop-web"},
+		},
+		"of a new tier that is too small nothing is made": {
+			change: func(s *observe.Snapshot) {
+				*s = observe.Snapshot{MemoryBudget: s.MemoryBudget}
+				tierOf(s, "worker").Memory.PerPod = resource.MustParse("32Mi")
+			},
+			want: []string{"Apply ConfigMap settings", "Apply Service shop-web", "Apply PodDisruptionBudget shop-web", "Apply Deployment shop-web"},
 		},
 		"a new measurement changes no template": {
 			change: func(s *observe.Snapshot) {
@@ -273,6 +313,26 @@ func refer(spec *corev1.PodSpec) {
 			spec.Volumes[i].ConfigMap.Name = "shop-settings-old"
 		}
 	}
+}
+
+// TestShorterGracePeriod: while pods of the longer grace period are replaced, the API server's rule holds that the
+// progress deadline is above minReadySeconds.
+func TestShorterGracePeriod(t *testing.T) {
+	s := settled(t)
+	deployment(s, "web").Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(1800))
+	s.ReplicaSets[0].Spec.Template.Spec.TerminationGracePeriodSeconds = new(int64(1800))
+	tierOf(s, "web").Image = "other"
+	for _, w := range decision.Decide(s).Writes {
+		if w.Name != "shop-web" || w.Kind != "Deployment" {
+			continue
+		}
+		spec := w.Object.(*appsv1ac.DeploymentApplyConfiguration).Spec
+		if *spec.MinReadySeconds < 1800 || *spec.ProgressDeadlineSeconds <= *spec.MinReadySeconds {
+			t.Errorf("minReadySeconds %d, progressDeadlineSeconds %d", *spec.MinReadySeconds, *spec.ProgressDeadlineSeconds)
+		}
+		return
+	}
+	t.Error("no rollout of web")
 }
 
 // TestRolloutUsesWhatWasMeasured: once there is a reason to write a template, what was measured goes into it.

@@ -25,10 +25,12 @@ type Decision struct {
 	Wish budget.Plan
 	// Tiers are those of the spec, in its order.
 	Tiers []Tier
-	// Writes in the order in which they are to be made. If one fails, those after it must not be made.
+	// Writes in the order in which they are to be made. Those that take memory count on the ones before them.
 	Writes []Write
-	// Problems are what the API server could not see. They stand in nobody's way but their own tier's.
+	// Problems are what the API server could not see. One of a tier or of an object stands in no other's way.
 	Problems []Problem
+	// Invalid: the spec as a whole is not valid, and nothing that exists is changed.
+	Invalid bool
 	// SettingsName is the ConfigMap that new pods take their settings from, empty where there is none.
 	SettingsName string
 }
@@ -48,6 +50,8 @@ type Tier struct {
 	Reported bool
 	// Failed: the tier cannot be rendered. It is left as it is.
 	Failed bool
+	// Outgrown says in words that the application takes more than the template was made for, empty where it does not.
+	Outgrown string
 
 	// edited: somebody else changed the live template.
 	edited bool

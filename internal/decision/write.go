@@ -46,7 +46,9 @@ func (b *builder) write() {
 		return
 	}
 	for i := range b.Tiers {
-		b.supports(&b.Tiers[i])
+		if t := &b.Tiers[i]; !t.Failed || t.Live != nil {
+			b.supports(t)
+		}
 	}
 	b.steps()
 	b.settle()
@@ -79,6 +81,7 @@ func (b *builder) supports(t *Tier) {
 		var live runtime.Object
 		if i >= 0 {
 			live = &b.s.Services[i]
+			want.WithUID(b.s.Services[i].UID)
 		}
 		b.support(kindService, name, t.Spec.Name, live, want)
 	}
@@ -87,6 +90,7 @@ func (b *builder) supports(t *Tier) {
 		var live runtime.Object
 		if i >= 0 {
 			live = &b.s.PodDisruptionBudgets[i]
+			want.WithUID(b.s.PodDisruptionBudgets[i].UID)
 		}
 		b.support(kindPodDisruptionBudget, name, t.Spec.Name, live, want)
 	}
@@ -139,8 +143,12 @@ func (b *builder) apply(tier string, shape budget.Shape, step *budget.Step) {
 		w.From = replicasIn(live)
 		w.ScaledTo = scaledByOthers(live)
 		w.PutsBack = step == nil || w.ScaledTo != nil || b.restores(tier, step)
-		if step == nil && !differs(live, want) {
+		if step == nil && !live.Spec.Paused && !differs(live, want) {
 			return
+		}
+		want.WithUID(live.UID) // Not another one that has got this name since.
+		if live.Spec.Paused {
+			want.Spec.WithPaused(false) // `kubectl rollout pause`; a comparison does not see what is false.
 		}
 	}
 	b.add(w)
@@ -171,6 +179,7 @@ func (b *builder) deployment(tier string, live *appsv1.Deployment, shape budget.
 			Recreate: shape.Strategy.Recreate, MaxSurge: shape.Strategy.MaxSurge,
 			MaxUnavailable: shape.Strategy.MaxUnavailable,
 		},
+		MinReadySeconds: shape.MinReadySeconds,
 	}
 	i := slices.IndexFunc(b.Tiers, func(t Tier) bool { return t.Spec.Name == tier })
 	switch {
@@ -181,9 +190,7 @@ func (b *builder) deployment(tier string, live *appsv1.Deployment, shape budget.
 	default:
 		return nil
 	}
-	want := workload.Deployment(b.mb, tier, in)
-	want.Spec.WithMinReadySeconds(shape.MinReadySeconds)
-	return want
+	return workload.Deployment(b.mb, tier, in)
 }
 
 // written is the number of replicas that the operator last decided on. Without a step it decides
@@ -264,10 +271,13 @@ func releasePatch(pod *corev1.Pod) []byte {
 	return patch
 }
 
-// remove deletes what a removed tier had.
+// remove deletes what a removed tier had. What it had is told by its name, since labels may be edited.
 func (b *builder) remove(step *budget.Step) {
-	for _, object := range b.objectsOf(step.Tier) {
-		b.delete(object, step.Tier, step)
+	name := workload.ChildName(b.mb, step.Tier)
+	for _, object := range b.objects() {
+		if object.GetName() == name {
+			b.delete(object, step.Tier, step)
+		}
 	}
 }
 
@@ -275,28 +285,26 @@ func (b *builder) remove(step *budget.Step) {
 // the spec or have no Deployment left.
 func (b *builder) sweep() {
 	needed := Children(b.mb)
-	for _, object := range b.objectsOf("") {
-		kind, tier := kindName(object), object.GetLabels()[v1alpha1.TierLabel]
+	for _, object := range b.objects() {
+		kind := kindName(object)
 		isNeeded := slices.ContainsFunc(needed, func(c observe.Child) bool { return c.Kind == kind && c.Name == object.GetName() })
-		if kind == kindDeployment || isNeeded || b.inRemoval(tier) {
+		if kind == kindDeployment || isNeeded || b.inRemoval(object.GetName()) {
 			continue
 		}
-		b.delete(object, tier, nil)
+		b.delete(object, tierNamed(b.mb, object.GetName()), nil)
 	}
 }
 
-// inRemoval: a tier that is not in the spec and still has a Deployment.
-func (b *builder) inRemoval(tier string) bool {
-	if slices.ContainsFunc(b.Tiers, func(t Tier) bool { return t.Spec.Name == tier }) {
+// inRemoval: of a tier that is not in the spec and still has a Deployment of that name.
+func (b *builder) inRemoval(name string) bool {
+	if slices.ContainsFunc(b.Tiers, func(t Tier) bool { return workload.ChildName(b.mb, t.Spec.Name) == name }) {
 		return false
 	}
-	return slices.ContainsFunc(b.s.Deployments, func(d appsv1.Deployment) bool {
-		return d.Labels[v1alpha1.TierLabel] == tier
-	})
+	return b.s.Deployment(name) != nil
 }
 
-// objectsOf are the Deployment, Service and PodDisruptionBudget of a tier, or of all if it is empty.
-func (b *builder) objectsOf(tier string) []metav1.Object {
+// objects are the Deployments, Services and PodDisruptionBudgets of all tiers.
+func (b *builder) objects() []metav1.Object {
 	var objects []metav1.Object
 	for i := range b.s.Deployments {
 		objects = append(objects, &b.s.Deployments[i])
@@ -307,9 +315,7 @@ func (b *builder) objectsOf(tier string) []metav1.Object {
 	for i := range b.s.PodDisruptionBudgets {
 		objects = append(objects, &b.s.PodDisruptionBudgets[i])
 	}
-	return slices.DeleteFunc(objects, func(o metav1.Object) bool {
-		return tier != "" && o.GetLabels()[v1alpha1.TierLabel] != tier
-	})
+	return objects
 }
 
 func (b *builder) delete(object metav1.Object, tier string, step *budget.Step) {

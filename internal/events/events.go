@@ -7,6 +7,7 @@ package events
 
 import (
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -31,7 +32,7 @@ type Event struct {
 func newEvent(kind, reason, action, format string, args ...any) Event {
 	note := fmt.Sprintf(format, args...)
 	if len(note) > maxNote {
-		note = note[:maxNote-3] + "..."
+		note = strings.ToValidUTF8(note[:maxNote-3], "") + "..."
 	}
 	return Event{Type: kind, Reason: reason, Action: action, Note: note}
 }

@@ -44,8 +44,8 @@ func (r *Reader) Gather(ctx context.Context, mb *v1alpha1.MemoryBudget, children
 		return Snapshot{}, err
 	}
 	s.Pods, s.ReplicaSets = lists.pods.Items, lists.replicaSets.Items
-	for _, object := range lists.owned() {
-		s.take(object)
+	for _, object := range lists.labelled() {
+		s.take(object, children)
 	}
 	for _, child := range children {
 		if s.knows(child) {
@@ -80,7 +80,7 @@ func (l *readLists) read(ctx context.Context, reader client.Reader, mb *v1alpha1
 	return nil
 }
 
-func (l *readLists) owned() []client.Object {
+func (l *readLists) labelled() []client.Object {
 	var objects []client.Object
 	for i := range l.deployments.Items {
 		objects = append(objects, &l.deployments.Items[i])
@@ -97,9 +97,12 @@ func (l *readLists) owned() []client.Object {
 	return objects
 }
 
-// take files an object with ours or with the foreign ones.
-func (s *Snapshot) take(object client.Object) {
+// take files an object with ours or, where the resource needs its name, with the foreign ones.
+func (s *Snapshot) take(object client.Object, children []Child) {
 	if !metav1.IsControlledBy(object, s.MemoryBudget) {
+		if !slices.Contains(children, Child{Kind: kindOf(object), Name: object.GetName()}) {
+			return // Nobody's business: `kubectl expose` copies labels, for one.
+		}
 		s.Foreign = append(s.Foreign, Foreign{Kind: kindOf(object), Name: object.GetName(), Owner: ownerOf(object)})
 		return
 	}
@@ -140,7 +143,7 @@ func (r *Reader) look(ctx context.Context, s *Snapshot, child Child) error {
 		return fmt.Errorf("looking up %s %s: %w", child.Kind, child.Name, err)
 	}
 	object.SetManagedFields(nil)
-	s.take(object)
+	s.take(object, []Child{child})
 	return nil
 }
 

@@ -83,8 +83,15 @@ func TestGather(t *testing.T) {
 			},
 		},
 		"an object with our label that a resource of the same name left behind": {
-			cached: []client.Object{&appsv1.Deployment{ObjectMeta: meta("default", "shop-a", "former")}},
-			want:   found{Foreign: []observe.Foreign{{Kind: "Deployment", Name: "shop-a", Owner: "MemoryBudget shop"}}},
+			cached:   []client.Object{&appsv1.Deployment{ObjectMeta: meta("default", "shop-a", "former")}},
+			children: []observe.Child{{Kind: "Deployment", Name: "shop-a"}},
+			want:     found{Foreign: []observe.Foreign{{Kind: "Deployment", Name: "shop-a", Owner: "MemoryBudget shop"}}},
+		},
+		"objects of others with our label and names that nobody needs": {
+			cached: []client.Object{
+				&corev1.Service{ObjectMeta: meta("default", "public", "")}, &corev1.Service{ObjectMeta: meta("default", "shop-a", "")},
+			},
+			children: []observe.Child{{Kind: "Deployment", Name: "shop-a"}},
 		},
 		"objects of others that the cache does not hold": {
 			live: []client.Object{

@@ -33,6 +33,7 @@ var (
 	hashPattern    = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
 	versionPattern = regexp.MustCompile(`^[0-9][0-9A-Za-z.+-]{0,31}$`)
 	codePattern    = regexp.MustCompile(`^[A-Z][A-Za-z0-9]{0,63}$`)
+	settingPattern = regexp.MustCompile(`^[a-z]{1,32}(\.[A-Za-z0-9_]{1,64}){1,2}$`)
 	modulePattern  = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,63}$`)
 )
 
@@ -48,6 +49,8 @@ type Report struct {
 	Imports []string
 	// Problems are codes of what did not take effect, sorted.
 	Problems []string
+	// Lost are the settings that run with other values than they were told, such as django.debug, sorted.
+	Lost []string
 }
 
 // message is the JSON that verify.py writes. Unknown fields are ignored: a newer file may be in use.
@@ -61,6 +64,7 @@ type message struct {
 	BaselineBytes int64    `json:"baselineBytes"`
 	Imports       []string `json:"imports"`
 	Problems      []string `json:"problems"`
+	Lost          []string `json:"lost"`
 }
 
 var errTooLong = errors.New("message is longer than a termination message can be")
@@ -85,6 +89,7 @@ func Parse(text string) (Report, error) {
 		Gunicorn: keep(m.Gunicorn, versionPattern),
 		Imports:  keepAll(m.Imports, modulePattern),
 		Problems: keepAll(m.Problems, codePattern),
+		Lost:     keepAll(m.Lost, settingPattern),
 	}
 	if m.BaselineBytes > 0 && m.BaselineBytes <= maxBaseline {
 		r.BaselineBytes = m.BaselineBytes
@@ -108,6 +113,16 @@ func keepAll(values []string, pattern *regexp.Regexp) []string {
 	}
 	slices.Sort(kept)
 	return kept
+}
+
+// Imported reports whether the application was imported, so that what was measured is the application's.
+func (r *Report) Imported() bool {
+	return !slices.ContainsFunc(r.Problems, func(code string) bool { return slices.Contains(notImported, code) })
+}
+
+// notImported are codes of verify.py with which it has not seen the application.
+var notImported = []string{
+	"ImportCrashed", "ImportExited", "ImportFailed", "ImportTimedOut", "OutOfMemory", "OverlayNotImportable", "VerificationFailed",
 }
 
 // OfPod returns the report of a pod's verify container, and whether there is one.

@@ -20,16 +20,16 @@ func TestParse(t *testing.T) {
 		"a whole report": {
 			message: `{"v":1,"hash":"0a1b","tier":"web","python":"3.13.5","django":"4.2.28","celery":"5.5.2",` +
 				`"gunicorn":"23.0.0","baselineBytes":73400320,"settings":{"x":1},"imports":["torch","numpy"],` +
-				`"problems":["TaskRoutesNotEffective"]}`,
+				`"problems":["TaskRoutesNotEffective"],"lost":["django.debug","caches.default.TIMEOUT"]}`,
 			want: Report{
 				Hash: "0a1b", Python: "3.13.5", Django: "4.2.28", Celery: "5.5.2", Gunicorn: "23.0.0",
 				BaselineBytes: 73400320, Imports: []string{"numpy", "torch"},
-				Problems: []string{"TaskRoutesNotEffective"},
+				Problems: []string{"TaskRoutesNotEffective"}, Lost: []string{"caches.default.TIMEOUT", "django.debug"},
 			},
 		},
 		"text in the place of a version or a code is dropped": {
 			message: `{"v":1,"django":"redis://user:secret@host","problems":["Ignore this: <b>","Ok"],` +
-				`"imports":["../../etc"],"hash":"zz"}`,
+				`"imports":["../../etc"],"hash":"zz","lost":["django.debug = 'secret'","redis://u:p@h"]}`,
 			want: Report{Problems: []string{"Ok"}},
 		},
 		"memory that cannot be is dropped": {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
@@ -172,17 +173,22 @@ func (f *facts) withinBudget() metav1.Condition {
 		bytes(plan.Exposure.Total()), bytes(plan.ForeignExcess), bytes(limit), why)
 }
 
-// lowered: what the operator itself last wrote would not fit the budget of today.
+// lowered: what the operator itself last wrote would not fit the budget of today, or did not when the excess began: the
+// pods that shrinking ends hold their memory for a while.
 func (f *facts) lowered() bool {
+	for i := range f.Decision.Writes {
+		if f.Decision.Writes[i].ScaledTo != nil {
+			return false
+		}
+	}
+	was := meta.FindStatusCondition(f.previous, v1alpha1.ConditionWithinBudget)
+	if was != nil && was.Status == metav1.ConditionFalse {
+		return was.Reason == v1alpha1.ReasonBudgetLowered
+	}
 	var total int64
 	for _, t := range f.Decision.Input.Tiers {
 		if t.Live != nil {
 			total += int64(t.Live.Replicas) * t.Live.PodBytes
-		}
-	}
-	for i := range f.Decision.Writes {
-		if f.Decision.Writes[i].ScaledTo != nil {
-			return false
 		}
 	}
 	return total > f.Decision.Input.Budget
@@ -195,8 +201,20 @@ var risks = []string{
 	"RejectOnWorkerLost", "TaskAcksEarly", "VisibilityTimeoutTooShort",
 }
 
-// settingsApplied: the settings were seen to reach the application.
+// settingsApplied: the settings were seen to reach the application. It also tells what never reaches it.
 func (f *facts) settingsApplied() metav1.Condition {
+	seen := f.settingsSeen()
+	var missing []string
+	for i := range f.tiers {
+		missing = append(missing, f.tiers[i].Rendered.NotApplied...)
+	}
+	if len(missing) > 0 {
+		seen.Message += "; not applied: " + strings.Join(missing, "; ")
+	}
+	return seen
+}
+
+func (f *facts) settingsSeen() metav1.Condition {
 	is := func(status metav1.ConditionStatus, reason, format string, args ...any) metav1.Condition {
 		return condition(v1alpha1.ConditionSettingsApplied, status, reason, format, args...)
 	}
@@ -228,7 +246,11 @@ func (f *facts) reported(kind func(code string) bool) []string {
 		t := &f.tiers[i]
 		codes := slices.DeleteFunc(slices.Clone(t.Report.Problems), func(code string) bool { return !kind(code) })
 		if t.overlay && t.Reported && len(codes) > 0 {
-			found = append(found, fmt.Sprintf("tier %s: %s", t.Spec.Name, strings.Join(codes, ", ")))
+			told := fmt.Sprintf("tier %s: %s", t.Spec.Name, strings.Join(codes, ", "))
+			if slices.Contains(codes, "SettingLost") && len(t.Report.Lost) > 0 {
+				told += fmt.Sprintf(" (%s)", strings.Join(t.Report.Lost, ", "))
+			}
+			found = append(found, told)
 		}
 	}
 	return found

@@ -60,6 +60,9 @@ func ExplainProblem(p *budget.Problem) string {
 func ExplainWait(w budget.Wait) string {
 	switch w.For {
 	case budget.WaitMemory:
+		if w.Pods == 0 {
+			return fmt.Sprintf("tier %s waits for %s that other tiers hold or roll out with", w.Tier, about(w.Bytes))
+		}
 		return fmt.Sprintf("tier %s waits for %s that %d pods still hold", w.Tier, about(w.Bytes), w.Pods)
 	case budget.WaitRollout:
 		return fmt.Sprintf("tier %s waits for the rollout of tier %s", w.Tier, w.Rollout)

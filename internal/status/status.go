@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -34,6 +35,8 @@ type facts struct {
 	Input
 	mb    *v1alpha1.MemoryBudget
 	tiers []tierFacts
+	// previous are the conditions until now.
+	previous []metav1.Condition
 }
 
 // tierFacts are the figures of one tier.
@@ -51,6 +54,7 @@ type tierFacts struct {
 // Compute makes the status that follows from a decision. Previous is the status until now.
 func Compute(previous v1alpha1.MemoryBudgetStatus, in Input) v1alpha1.MemoryBudgetStatus {
 	f := gather(in)
+	f.previous = previous.Conditions
 	next := v1alpha1.MemoryBudgetStatus{
 		Conditions:         slices.Clone(previous.Conditions),
 		ObservedGeneration: f.mb.Generation,
@@ -193,12 +197,12 @@ func (f *facts) tierStatus(t *tierFacts) v1alpha1.TierStatus {
 		Allocated:    bytes(t.charge),
 		Processes:    new(t.Rendered.Processes),
 		LimitedBy:    f.limitedBy(shown),
-		Decision:     cut(f.explain(shown, cmp.Or(t.Rendered.PodBytes, t.Spec.Memory.PerPod.Value()))),
+		Decision:     cut(f.decision(t, shown)),
 	}
 	if t.Reported {
 		s.Runtime = &v1alpha1.RuntimeReport{
 			Python: t.Report.Python, Django: t.Report.Django, Celery: t.Report.Celery, Gunicorn: t.Report.Gunicorn,
-			Imports: t.Report.Imports, Problems: t.Report.Problems,
+			Imports: t.Report.Imports, Problems: t.Report.Problems, LostSettings: t.Report.Lost,
 		}
 		if t.Report.BaselineBytes > 0 {
 			s.Runtime.BaselineMemory = bytes(t.Report.BaselineBytes)
@@ -207,14 +211,23 @@ func (f *facts) tierStatus(t *tierFacts) v1alpha1.TierStatus {
 	return s
 }
 
-// explain says the decision on a tier in words.
+// decision says the decision on a tier in words, and what is to be known about it.
+func (f *facts) decision(t *tierFacts, shown budget.TierPlan) string {
+	text := f.explain(shown, cmp.Or(t.Rendered.PodBytes, t.Spec.Memory.PerPod.Value()))
+	if t.Outgrown != "" {
+		text += "; " + t.Outgrown
+	}
+	return text
+}
+
+// explain says how a tier came to its grant in words.
 func (f *facts) explain(t budget.TierPlan, podBytes int64) string {
 	held := f.mb.Spec.Policy != v1alpha1.PolicyRecommend && f.Decision.Input.Pause == budget.PauseHold
 	if !held || t.Granted >= t.Wanted {
 		return Explain(t, podBytes)
 	}
 	why := "spec.pause is Hold"
-	if f.mb.Spec.Pause != v1alpha1.PauseHold {
+	if f.Decision.Invalid {
 		why = "the spec is not valid, so nothing is changed"
 	}
 	return fmt.Sprintf("wanted %d, granted %d: %s", t.Wanted, t.Granted, why)
@@ -224,6 +237,8 @@ func (f *facts) limitedBy(t budget.TierPlan) string {
 	switch {
 	case f.mb.Spec.Policy == v1alpha1.PolicyRecommend:
 		return v1alpha1.LimitedByPolicy
+	case f.Decision.Invalid && t.Granted < t.Wanted:
+		return v1alpha1.LimitedByInvalidSpec
 	case f.Decision.Input.Pause != budget.PauseNone && t.Granted < t.Wanted:
 		return v1alpha1.LimitedByPause
 	}
@@ -244,7 +259,7 @@ func (f *facts) limitedBy(t budget.TierPlan) string {
 // limitedByOverall is the gravest of what limits the tiers.
 func limitedByOverall(tiers []v1alpha1.TierStatus) string {
 	for _, limit := range []string{
-		v1alpha1.LimitedByPolicy, v1alpha1.LimitedByBudgetTooSmall, v1alpha1.LimitedByPause,
+		v1alpha1.LimitedByPolicy, v1alpha1.LimitedByInvalidSpec, v1alpha1.LimitedByBudgetTooSmall, v1alpha1.LimitedByPause,
 		v1alpha1.LimitedByBudget, v1alpha1.LimitedByReserve,
 	} {
 		if slices.ContainsFunc(tiers, func(t v1alpha1.TierStatus) bool { return t.LimitedBy == limit }) {
@@ -282,9 +297,10 @@ func bytes(n int64) *resource.Quantity { return resource.NewQuantity(n, resource
 // maxMessage bounds what is told in one piece, in bytes.
 const maxMessage = 1024
 
+// cut bounds a text, and leaves no part of a character: JSON would store another text than was compared.
 func cut(text string) string {
 	if len(text) > maxMessage {
-		return text[:maxMessage-3] + "..."
+		return strings.ToValidUTF8(text[:maxMessage-3], "") + "..."
 	}
 	return text
 }

@@ -6,6 +6,7 @@ package status_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -101,6 +103,13 @@ func reported(message string) corev1.ContainerStatus {
 		Terminated: &corev1.ContainerStateTerminated{Message: message}}}
 }
 
+// everywhere makes all pods report the same.
+func everywhere(s *observe.Snapshot, message string) {
+	for i := range s.Pods {
+		s.Pods[i].Status.InitContainerStatuses[0] = reported(message)
+	}
+}
+
 func compute(s *observe.Snapshot, rejected string) v1alpha1.MemoryBudgetStatus {
 	decided := decision.Decide(s)
 	return status.Compute(s.MemoryBudget.Status, status.Input{
@@ -115,6 +124,8 @@ func TestConditions(t *testing.T) {
 		change   func(s *observe.Snapshot)
 		rejected string
 		want     map[string]string
+		// wantMessage is part of the message of each condition in want.
+		wantMessage string
 	}{
 		"all is ready": {
 			want: map[string]string{
@@ -148,13 +159,25 @@ func TestConditions(t *testing.T) {
 			},
 			want: map[string]string{"SettingsApplied": "False SettingsNotEffective"},
 		},
-		"a risk is no missing setting": {
+		"a setting that is lost is named": {
+			change:      func(s *observe.Snapshot) { everywhere(s, `{"v":1,"problems":["SettingLost"],"lost":["django.debug"]}`) },
+			want:        map[string]string{"SettingsApplied": "False SettingsNotEffective"},
+			wantMessage: "SettingLost (django.debug)",
+		},
+		"processes that do not fit what was measured": {
+			change:      func(s *observe.Snapshot) { everywhere(s, `{"v":1,"baselineBytes":943718400}`) },
+			want:        map[string]string{"Ready": "False Stalled", "Stalled": "True TierTooSmall"},
+			wantMessage: "the pods that run are left as they are",
+		},
+		"what a failed import measured is not believed": {
 			change: func(s *observe.Snapshot) {
-				for i := range s.Pods {
-					s.Pods[i].Status.InitContainerStatuses[0] = reported(`{"v":1,"problems":["AllowedHostsEmpty"]}`)
-				}
+				everywhere(s, `{"v":1,"baselineBytes":943718400,"problems":["ImportFailed"]}`)
 			},
-			want: map[string]string{"Ready": "True AllReady", "SettingsApplied": "True Verified"},
+			want: map[string]string{"Ready": "True AllReady", "SettingsApplied": "False SettingsNotEffective"},
+		},
+		"a risk is no missing setting": {
+			change: func(s *observe.Snapshot) { everywhere(s, `{"v":1,"problems":["AllowedHostsEmpty"]}`) },
+			want:   map[string]string{"Ready": "True AllReady", "SettingsApplied": "True Verified"},
 		},
 		"nobody looks": {
 			mb:   shop().Verification(v1alpha1.VerificationDisabled).Obj(),
@@ -185,6 +208,13 @@ func TestConditions(t *testing.T) {
 			},
 			want: map[string]string{"WithinBudget": "False ForeignPods"},
 		},
+		"a spec that is not valid": {
+			change: func(s *observe.Snapshot) {
+				s.MemoryBudget.Spec.Tiers[0].Pod = &v1alpha1.Pod{
+					Tolerations: []corev1.Toleration{{Key: "a", Operator: corev1.TolerationOpExists, Value: "b"}}}
+			},
+			want: map[string]string{"Ready": "False Stalled", "Stalled": "True InvalidSpec"},
+		},
 		"recommend, never enforced": {
 			mb:     shop().Policy(v1alpha1.PolicyRecommend).Obj(),
 			change: func(s *observe.Snapshot) { *s = observe.Snapshot{MemoryBudget: s.MemoryBudget} },
@@ -207,7 +237,7 @@ func TestConditions(t *testing.T) {
 			}
 			for kind, want := range tc.want {
 				c := meta.FindStatusCondition(next.Conditions, kind)
-				if got := string(c.Status) + " " + c.Reason; got != want {
+				if got := string(c.Status) + " " + c.Reason; got != want || !strings.Contains(c.Message, tc.wantMessage) {
 					t.Errorf("%s = %q, want %q (%s)", kind, got, want, c.Message)
 				}
 				if c.ObservedGeneration != 3 || c.LastTransitionTime.Nanosecond() != 0 {
@@ -218,6 +248,49 @@ func TestConditions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLoweredUntilThePodsAreGone: pods that shrinking ends hold their memory for a while; nobody else is to blame for that.
+func TestLoweredUntilThePodsAreGone(t *testing.T) {
+	s := running(t, shop().Obj())
+	s.MemoryBudget.Spec.Memory = resource.MustParse("1Gi")
+	within := func() string {
+		s.MemoryBudget.Status = compute(s, "")
+		c := meta.FindStatusCondition(s.MemoryBudget.Status.Conditions, v1alpha1.ConditionWithinBudget)
+		return string(c.Status) + " " + c.Reason
+	}
+	if got := within(); got != "False BudgetLowered" {
+		t.Errorf("when it is lowered: %s", got)
+	}
+	for i := range s.Deployments {
+		d := &s.Deployments[i]
+		granted := *s.MemoryBudget.Status.Tiers[i].Granted
+		d.Spec.Replicas, d.Annotations[v1alpha1.ReplicasAnnotation] = new(granted), fmt.Sprint(granted)
+		s.ReplicaSets[i].Spec.Replicas = new(granted)
+		for k := range s.Pods {
+			if pod := &s.Pods[k]; pod.Labels[v1alpha1.TierLabel] == d.Labels[v1alpha1.TierLabel] && int32(k) >= granted {
+				pod.DeletionTimestamp, pod.DeletionGracePeriodSeconds = new(metav1.NewTime(time.Unix(1030, 0))), new(int64(30))
+			}
+		}
+	}
+	if got := within(); got != "False BudgetLowered" {
+		t.Errorf("while pods are shutting down: %s", got)
+	}
+	s.Pods = slices.DeleteFunc(s.Pods, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil })
+	if got := within(); got != "True WithinBudget" {
+		t.Errorf("when they are gone: %s", got)
+	}
+}
+
+// TestWhatIsNotAppliedIsTold: a part of the spec that cannot be set from outside the image.
+func TestWhatIsNotAppliedIsTold(t *testing.T) {
+	server := testutil.MakeTier("models", v1alpha1.RoleML).Memory("256Mi").Obj()
+	server.Image = "triton"
+	server.Server = &v1alpha1.Server{Preset: "Triton", Batching: &v1alpha1.Batching{MaxBatchSize: new(int32(8))}}
+	c := meta.FindStatusCondition(compute(running(t, shop().Tier(server).Obj()), "").Conditions, v1alpha1.ConditionSettingsApplied)
+	if !strings.Contains(c.Message, "not applied: spec.tiers[models].server.batching") {
+		t.Errorf("SettingsApplied: %s", c.Message)
 	}
 }
 
@@ -242,6 +315,12 @@ func TestFigures(t *testing.T) {
 	limited := compute(running(t, shop().Memory("1Gi").Reserve("0").Obj()), "")
 	if limited.LimitedBy != v1alpha1.LimitedByBudget {
 		t.Errorf("limitedBy = %s, want Budget", limited.LimitedBy)
+	}
+	s := running(t, shop().Obj())
+	s.MemoryBudget.Spec.Tiers[0].Replicas.Desired = new(int32(3))
+	s.MemoryBudget.Spec.Tiers[0].Pod = &v1alpha1.Pod{Tolerations: []corev1.Toleration{{Operator: "Likes"}}}
+	if invalid := compute(s, ""); invalid.LimitedBy != v1alpha1.LimitedByInvalidSpec {
+		t.Errorf("limitedBy = %s, want InvalidSpec", invalid.LimitedBy)
 	}
 }
 
@@ -273,5 +352,19 @@ func TestExplain(t *testing.T) {
 				t.Errorf("Explain() = %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// What is stored has to be what was computed, or the next pass finds a difference and writes again.
+func TestLongMessagesSurviveBeingStored(t *testing.T) {
+	for shift := range 3 {
+		computed := compute(running(t, shop().Obj()), strings.Repeat("x", shift)+strings.Repeat("€", 1000))
+		data, err := json.Marshal(computed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(computed, decode[v1alpha1.MemoryBudgetStatus](t, data)); diff != "" {
+			t.Errorf("shifted by %d bytes, the stored status differs (-computed +stored):\n%s", shift, diff)
+		}
 	}
 }

@@ -27,17 +27,15 @@ const (
 // Deployment is the Deployment of a tier, also of one that is no longer in the resource: it depends
 // on the resource's name only.
 //
-// In a paced tier minReadySeconds is at least the grace period, so that an old pod is gone before the
-// next is replaced, and the progress deadline is above all that one pod may take: starting, being
-// ready for long enough, and the old one's end.
+// In a paced tier the progress deadline is above all that one pod may take: starting, being ready for
+// long enough, and the old one's end.
 func Deployment(mb *v1alpha1.MemoryBudget, tierName string, in DeploymentInput) *appsv1ac.DeploymentApplyConfiguration {
-	minReady, deadline := pacing(in.Rendered)
 	spec := appsv1ac.DeploymentSpec().
 		WithReplicas(in.Replicas).
 		WithSelector(metav1ac.LabelSelector().WithMatchLabels(SelectorLabels(mb, tierName))).
 		WithStrategy(strategy(in.Strategy)).
-		WithMinReadySeconds(minReady).
-		WithProgressDeadlineSeconds(deadline).
+		WithMinReadySeconds(in.MinReadySeconds).
+		WithProgressDeadlineSeconds(progressDeadline(&in)).
 		WithRevisionHistoryLimit(revisionHistory).
 		WithTemplate(copyTemplate(in.Rendered.Template))
 	return appsv1ac.Deployment(ChildName(mb, tierName), mb.Namespace).
@@ -50,13 +48,14 @@ func Deployment(mb *v1alpha1.MemoryBudget, tierName string, in DeploymentInput) 
 		WithSpec(spec)
 }
 
-func pacing(r Rendered) (minReady, deadline int32) {
-	if r.Gated {
-		return 0, noProgressDeadline
+func progressDeadline(in *DeploymentInput) int32 {
+	if in.Rendered.Gated {
+		return noProgressDeadline
 	}
-	grace := min(r.GracePeriodSeconds, math.MaxInt32/4)
-	sum := min(2*grace+r.StartupSeconds+progressMargin, noProgressDeadline-1)
-	return int32(grace), int32(sum)
+	const most = noProgressDeadline / 4 // Years: a sum of such terms does not overflow.
+	sum := min(in.MinReadySeconds, most) + int32(min(in.Rendered.GracePeriodSeconds, most)) +
+		int32(min(in.Rendered.StartupSeconds, most)) + progressMargin
+	return max(sum, min(in.MinReadySeconds, noProgressDeadline-2)+1)
 }
 
 func strategy(s Strategy) *appsv1ac.DeploymentStrategyApplyConfiguration {

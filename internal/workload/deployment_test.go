@@ -18,27 +18,31 @@ import (
 
 func TestDeploymentPacing(t *testing.T) {
 	tests := map[string]struct {
-		rendered               Rendered
-		wantMinReady, deadline int32
+		rendered     Rendered
+		minReady     int32
+		wantDeadline int32
 	}{
-		"paced: ready for the grace period": {
-			Rendered{GracePeriodSeconds: 30, StartupSeconds: 420}, 30, 2*30 + 420 + 600},
+		"paced": {Rendered{GracePeriodSeconds: 30, StartupSeconds: 420}, 45, 45 + 30 + 420 + 600},
+		"pods with a longer grace period are replaced": {
+			Rendered{GracePeriodSeconds: 30, StartupSeconds: 420}, 86415, 86415 + 30 + 420 + 600},
 		"paced with a day of grace": {
-			Rendered{GracePeriodSeconds: 86400, StartupSeconds: 420}, 86400, 2*86400 + 420 + 600},
+			Rendered{GracePeriodSeconds: 86400, StartupSeconds: 420}, 86415, 86415 + 86400 + 420 + 600},
 		"gated pods wait for as long as it takes": {
 			Rendered{Gated: true, GracePeriodSeconds: 300, StartupSeconds: 420}, 0, math.MaxInt32},
 		"what nobody can mean is bounded": {
-			Rendered{GracePeriodSeconds: math.MaxInt64}, math.MaxInt32 / 4, math.MaxInt32/4*2 + 600},
+			Rendered{GracePeriodSeconds: math.MaxInt64, StartupSeconds: math.MaxInt64}, math.MaxInt32 - 2, math.MaxInt32 - 1},
 	}
 	mb := testutil.MakeExample("bunoraa", "shop").Obj()
 	template := rendered(t, mb, &mb.Spec.Tiers[0]).Template
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			tc.rendered.Template = template
-			spec := Deployment(mb, "web", DeploymentInput{Rendered: tc.rendered, Strategy: Strategy{Recreate: true}}).Spec
-			if *spec.MinReadySeconds != tc.wantMinReady || *spec.ProgressDeadlineSeconds != tc.deadline {
+			spec := Deployment(mb, "web", DeploymentInput{
+				Rendered: tc.rendered, Strategy: Strategy{Recreate: true}, MinReadySeconds: tc.minReady,
+			}).Spec
+			if *spec.MinReadySeconds != tc.minReady || *spec.ProgressDeadlineSeconds != tc.wantDeadline {
 				t.Errorf("minReadySeconds %d, progressDeadlineSeconds %d, want %d, %d",
-					*spec.MinReadySeconds, *spec.ProgressDeadlineSeconds, tc.wantMinReady, tc.deadline)
+					*spec.MinReadySeconds, *spec.ProgressDeadlineSeconds, tc.minReady, tc.wantDeadline)
 			}
 			if *spec.ProgressDeadlineSeconds <= *spec.MinReadySeconds {
 				t.Error("the API server wants a progress deadline above minReadySeconds")

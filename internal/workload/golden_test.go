@@ -72,10 +72,14 @@ func objects(tb testing.TB, mb *v1alpha1.MemoryBudget) []any {
 		if budget := PodDisruptionBudget(mb, tier); budget != nil {
 			made[KindPodDisruptionBudget] = budget
 		}
-		made[KindDeployment] = Deployment(mb, tier.Name, DeploymentInput{
+		in := DeploymentInput{
 			Replicas: 1, Strategy: Strategy{MaxUnavailable: 1},
 			Rendered: rendered(tb, mb, tier), InputHash: InputHash(mb, tier.Name),
-		})
+		}
+		if !in.Rendered.Gated {
+			in.MinReadySeconds = int32(in.Rendered.GracePeriodSeconds) + 15
+		}
+		made[KindDeployment] = Deployment(mb, tier.Name, in)
 		kinds := Children(mb, tier)
 		if len(kinds) != len(made) {
 			tb.Errorf("Children(%s) = %v, but %d objects are made", tier.Name, kinds, len(made))

@@ -5,6 +5,7 @@ package workload
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -112,18 +113,18 @@ func TestUserMountsReplaceOurs(t *testing.T) {
 	ml := &mb.Spec.Tiers[2]
 	ml.Pod = &v1alpha1.Pod{
 		Volumes:      []v1alpha1.Volume{{Name: "data", EmptyDir: &v1alpha1.EmptyDirVolume{}}},
-		VolumeMounts: []v1alpha1.VolumeMount{{Name: "data", MountPath: "/tmp/", SubPath: "t"}, {Name: "data", MountPath: "/models"}},
+		VolumeMounts: []v1alpha1.VolumeMount{{Name: "data", MountPath: "/tmp/", SubPath: "t"}},
 	}
 	spec := rendered(t, mb, ml).Template.Spec
 	for _, c := range append(spec.Containers, spec.InitContainers...) {
 		for _, m := range c.VolumeMounts {
-			if *m.Name == tmpVolume || *m.Name == modelsVolume {
+			if *m.Name == tmpVolume {
 				t.Errorf("container %s still mounts %s", *c.Name, *m.Name)
 			}
 		}
 	}
 	for _, v := range spec.Volumes {
-		if *v.Name == tmpVolume || *v.Name == modelsVolume {
+		if *v.Name == tmpVolume {
 			t.Errorf("volume %s is of no use", *v.Name)
 		}
 	}
@@ -137,6 +138,34 @@ func TestEffectiveMemory(t *testing.T) {
 				t.Errorf("%s/%s: a pod takes %d, not %d", name, tier.Name, got, want)
 			}
 		}
+	}
+}
+
+// TestStartupSeconds: a rollout waits for as long as the verify container may take, and then for the startup probe.
+func TestStartupSeconds(t *testing.T) {
+	const probe = 5 * 60
+	tests := map[string]struct {
+		timeout corev1.EnvVar
+		want    int64
+	}{
+		"by default":           {corev1.EnvVar{Name: "OTHER", Value: "300"}, 120 + probe},
+		"as stated":            {corev1.EnvVar{Name: settings.VerifyTimeout, Value: "600"}, 600 + probe},
+		"a fraction":           {corev1.EnvVar{Name: settings.VerifyTimeout, Value: "0.5"}, 1 + probe},
+		"not a number":         {corev1.EnvVar{Name: settings.VerifyTimeout, Value: "long"}, 120 + probe},
+		"empty is the default": {corev1.EnvVar{Name: settings.VerifyTimeout}, 120 + probe},
+		"for ever":             {corev1.EnvVar{Name: settings.VerifyTimeout, Value: "inf"}, math.MaxInt32 + probe},
+		"a reference": {corev1.EnvVar{Name: settings.VerifyTimeout, ValueFrom: &corev1.EnvVarSource{
+			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"},
+		}}, 120 + probe},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			mb := testutil.MakeExample("bunoraa", "shop").Obj()
+			mb.Spec.Tiers[0].Env = []corev1.EnvVar{tc.timeout}
+			if got := rendered(t, mb, &mb.Spec.Tiers[0]).StartupSeconds; got != tc.want {
+				t.Errorf("StartupSeconds = %d, want %d", got, tc.want)
+			}
+		})
 	}
 }
 

@@ -43,6 +43,9 @@ type DeploymentInput struct {
 	Replicas int32
 	// Strategy of its rollouts.
 	Strategy Strategy
+	// MinReadySeconds is how long a pod has to be ready before the next is replaced, 0 in gated tiers. It
+	// covers the grace period of the pods that a rollout takes, which may be longer than that of the new ones.
+	MinReadySeconds int32
 	// Rendered is its pod template, fresh or restored.
 	Rendered Rendered
 	// InputHash is the hash that belongs to Rendered: the one recorded where it was restored.

@@ -52,7 +52,7 @@ func (d *drawing) volumes() []*corev1ac.VolumeApplyConfiguration {
 	if !d.mounted("/tmp") {
 		volumes = append(volumes, corev1ac.Volume().WithName(tmpVolume).WithEmptyDir(corev1ac.EmptyDirVolumeSource()))
 	}
-	if d.tier.ModelCache != nil && !d.mounted(settings.ModelsDirectory) {
+	if d.tier.ModelCache != nil {
 		volumes = append(volumes, modelCache(d.tier.ModelCache))
 	}
 	for i := range d.pod.Volumes {
@@ -109,7 +109,7 @@ func userVolume(v *v1alpha1.Volume) *corev1ac.VolumeApplyConfiguration {
 }
 
 // mounts are what both containers see besides the library: writable directories for a read-only root
-// file system, then what the user mounts. Where the user mounts /tmp or /models, that is used.
+// file system, then what the user mounts. Where the user mounts /tmp, that is used.
 // /dev/shm needs no volume: every container has one, and what is in it counts as the container's memory.
 func (d *drawing) mounts() []*corev1ac.VolumeMountApplyConfiguration {
 	mounts := []*corev1ac.VolumeMountApplyConfiguration{}
@@ -122,7 +122,7 @@ func (d *drawing) mounts() []*corev1ac.VolumeMountApplyConfiguration {
 	if !d.mounted("/tmp") {
 		mounts = append(mounts, mount(tmpVolume, "/tmp"))
 	}
-	if d.tier.ModelCache != nil && !d.mounted(settings.ModelsDirectory) {
+	if d.tier.ModelCache != nil {
 		mounts = append(mounts, mount(modelsVolume, settings.ModelsDirectory))
 	}
 	for _, m := range d.pod.VolumeMounts {

@@ -174,6 +174,24 @@ func TestRejected(t *testing.T) {
 		s.awaitImage("worker", "registry.example/shop:2", 2)
 		s.verdict()
 	})
+	t.Run("UntilThePolicyIsGone", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.refusals = []string{"deployments"}
+		refuseImage(s, "registry.example/evil:1")
+		s.start(fault{})
+		s.create(small().Obj())
+		s.awaitReady()
+		s.update("shop", func(mb *v1alpha1.MemoryBudget) { mb.Spec.Application.Image = "registry.example/evil:1" })
+		s.awaitCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonRejected)
+		binding := &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: s.namespace + "-images"}}
+		if err := admin.Delete(t.Context(), binding); err != nil {
+			t.Fatal(err)
+		}
+		s.awaitReady()
+		s.awaitImage("worker", "registry.example/evil:1", 2)
+		s.verdict()
+	})
 	t.Run("ByAQuota", func(t *testing.T) {
 		t.Parallel()
 		s := newScene(t)
@@ -232,7 +250,7 @@ func refuseImage(s *scene, image string) {
 			s.t.Fatal(err)
 		}
 		s.t.Cleanup(func() {
-			if err := admin.Delete(context.Background(), o); err != nil {
+			if err := client.IgnoreNotFound(admin.Delete(context.Background(), o)); err != nil {
 				s.t.Error(err)
 			}
 		})

@@ -101,6 +101,9 @@ func TestConverged(t *testing.T) {
 	if diff := cmp.Diff(children, s.generations()); diff != "" {
 		t.Errorf("generations of the children (-before +after):\n%s", diff)
 	}
+	if before := s.operator.tap.count(); !s.stays(before, timersPeriod) {
+		t.Errorf("writes where nothing was to do\n%s", s.report())
+	}
 	s.verdict()
 }
 

@@ -124,6 +124,26 @@ func foreignPod(name, tier string) *corev1.Pod {
 	return pod
 }
 
+// TestExposed: `kubectl expose` copies the labels of a Deployment to a Service, which is then in nobody's way.
+func TestExposed(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.start(fault{})
+	s.create(small().Obj())
+	s.awaitReady()
+	service := foreignService("public")
+	service.Labels = get(s, "shop-web", &appsv1.Deployment{}).Labels
+	s.create(service)
+	s.update("shop", func(mb *v1alpha1.MemoryBudget) { tier(mb, "worker").Replicas.Desired = new(int32(3)) })
+	s.awaitReady()
+	s.awaitReplicas(map[string]int{"worker": 3})
+	s.quiet()
+	if !s.exists("public", &corev1.Service{}) {
+		t.Error("the Service was deleted")
+	}
+	s.verdict()
+}
+
 // TestForeignPods: pods with our labels take from the budget, whoever made them.
 func TestForeignPods(t *testing.T) {
 	t.Parallel()
@@ -221,6 +241,7 @@ func TestDeleted(t *testing.T) {
 		}
 		s.awaitNoNamespace()
 		s.settle()
+		s.verdict()
 	})
 }
 

@@ -82,6 +82,26 @@ func TestTemplateEditedByHand(t *testing.T) {
 	s.verdict()
 }
 
+// TestRolloutPausedByHand: `kubectl rollout pause` is undone, and what was to be rolled out is.
+func TestRolloutPausedByHand(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	s.start(fault{})
+	s.create(small().Obj())
+	s.awaitReady()
+	s.behindItsBack(func() {
+		for _, name := range []string{"shop-web", "shop-worker"} {
+			edit(s, name, &appsv1.Deployment{}, func(d *appsv1.Deployment) { d.Spec.Paused = true })
+		}
+	})
+	s.update("shop", func(mb *v1alpha1.MemoryBudget) { mb.Spec.Application.Image = "registry.example/shop:2" })
+	s.awaitReady()
+	s.awaitImage("web", "registry.example/shop:2", 1)
+	s.awaitImage("worker", "registry.example/shop:2", 2)
+	s.quiet()
+	s.verdict()
+}
+
 // TestPodsDeletedByHand: in a gated tier the replacement of a dying pod waits for its memory.
 func TestPodsDeletedByHand(t *testing.T) {
 	t.Parallel()

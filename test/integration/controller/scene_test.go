@@ -33,6 +33,8 @@ const (
 	interval = 40 * time.Millisecond
 	// quietPeriod is how long nothing may happen where nothing must.
 	quietPeriod = 1500 * time.Millisecond
+	// timersPeriod is longer than anything that the operator does by the clock in a settled resource.
+	timersPeriod = 35 * time.Second
 )
 
 // eventually looks at a condition until it holds.

@@ -191,7 +191,7 @@ func (s *scene) awaitAnother(name string, object client.Object, not types.UID) {
 func (s *scene) quiet() {
 	s.t.Helper()
 	before := s.operator.tap.count()
-	if !s.stays(before) {
+	if !s.stays(before, quietPeriod) {
 		s.t.Fatalf("writes where nothing was to do: %d\n%s", s.operator.tap.count()-before, s.report())
 	}
 }
@@ -200,7 +200,7 @@ func (s *scene) quiet() {
 func (s *scene) settle() {
 	s.t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); {
-		if s.stays(s.operator.tap.count()) {
+		if s.stays(s.operator.tap.count(), quietPeriod) {
 			return
 		}
 	}
@@ -208,8 +208,8 @@ func (s *scene) settle() {
 }
 
 // stays reports whether the number of writes stays the same for a while.
-func (s *scene) stays(count int) bool {
-	end := time.NewTimer(quietPeriod)
+func (s *scene) stays(count int, period time.Duration) bool {
+	end := time.NewTimer(period)
 	defer end.Stop()
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

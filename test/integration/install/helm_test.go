@@ -15,12 +15,16 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/manager"
 	"github.com/memorybudget/memorybudget/test/localcluster"
 	"github.com/memorybudget/memorybudget/test/testrbac"
 )
@@ -37,6 +41,7 @@ func TestHelm(t *testing.T) {
 		run  func(*testing.T)
 	}{
 		{"Install", r.install},
+		{"Reconciles", r.reconciles},
 		{"Roles", func(t *testing.T) { testAggregation(t, r.client) }},
 		{"TypesOfPolicies", r.policyTypes},
 		{"Upgrade", r.upgrade},
@@ -247,11 +252,64 @@ func (r *installation) namespaced(t *testing.T) {
 	if _, err := r.client.RbacV1().Roles(namespace).Get(t.Context(), "memorybudget-manager", metav1.GetOptions{}); err != nil {
 		t.Error(err)
 	}
+	r.reconciles(t)
 	_, err := r.client.RbacV1().ClusterRoles().Get(t.Context(), "memorybudget-manager", metav1.GetOptions{})
 	if !apierrors.IsNotFound(err) {
 		t.Errorf("the ClusterRole of the operator of one namespace: %v", err)
 	}
 	r.helm(t, "uninstall", "memorybudget", "--no-hooks")
+}
+
+// reconciles runs the operator in this process, with the arguments and as the service account of the installed
+// Deployment, whose own pods are simulated, until it is done with a change of the MemoryBudget.
+func (r *installation) reconciles(t *testing.T) {
+	deployment, err := r.client.AppsV1().Deployments(testrbac.Namespace).Get(t.Context(), "memorybudget-controller-manager", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := deployment.Spec.Template.Spec
+	options, err := manager.Parse(pod.Containers[0].Args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Inside a pod, the operator finds this namespace by itself, and no port is taken.
+	options.LeaderElectionNamespace = deployment.Namespace
+	options.HealthProbeBindAddress, options.MetricsBindAddress = "0", "0"
+	config, err := r.cluster.ServiceAccountConfig(t.Context(), deployment.Namespace, pod.ServiceAccountName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mgr, err := manager.New(config, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	budgets := memoryBudgets(r.cluster.RESTConfig())
+	patch := fmt.Appendf(nil, `{"spec":{"memory":"%dGi"}}`, 3+len(options.WatchNamespaces))
+	changed, err := budgets.Patch(ctx, "bunoraa", types.MergePatchType, patch, metav1.PatchOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, "the MemoryBudget is Ready", func(ctx context.Context) (bool, error) {
+		object, err := budgets.Get(ctx, "bunoraa", metav1.GetOptions{})
+		if err != nil {
+			return false, err
+		}
+		var mb v1alpha1.MemoryBudget
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &mb); err != nil {
+			return false, err
+		}
+		ready := meta.FindStatusCondition(mb.Status.Conditions, v1alpha1.ConditionReady)
+		return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == changed.GetGeneration(), nil
+	})
 }
 
 // eventually waits for a condition.

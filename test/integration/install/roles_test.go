@@ -70,13 +70,13 @@ func TestNoWildcardNoSecrets(t *testing.T) {
 func TestOperatorRole(t *testing.T) {
 	want := map[string][]string{
 		"apps/deployments":                          {"create", "delete", "get", "list", "patch", "watch"},
-		"apps/replicasets":                          {"get", "list", "watch"},
+		"apps/replicasets":                          {"list", "watch"},
 		"/configmaps":                               {"create", "delete", "get", "list", "patch", "watch"},
 		"/pods":                                     {"get", "list", "patch", "watch"},
 		"/services":                                 {"create", "delete", "get", "list", "patch", "watch"},
 		"events.k8s.io/events":                      {"create", "patch"},
 		"memorybudget.dev/memorybudgets":            {"get", "list", "watch"},
-		"memorybudget.dev/memorybudgets/status":     {"get", "patch"},
+		"memorybudget.dev/memorybudgets/status":     {"patch"},
 		"memorybudget.dev/memorybudgets/finalizers": {"update"},
 		"policy/poddisruptionbudgets":               {"create", "delete", "get", "list", "patch", "watch"},
 	}
