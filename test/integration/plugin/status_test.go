@@ -143,12 +143,16 @@ func TestStatus(t *testing.T) {
 
 // TestStatusAsKubectlGet shows that -o means what it means to kubectl.
 func TestStatusAsKubectlGet(t *testing.T) {
-	const ns = "status-get"
+	const ns, empty = "status-get", "status-get-empty"
 	namespace(t, ns)
+	namespace(t, empty)
 	report(t, create(t, ns, "one"))
 	create(t, ns, "two")
-	for _, args := range [][]string{{"-o", "yaml"}, {"-o", "json"}, {"one", "-o", "yaml"}, {"one", "two", "-o", "json"}, {"-o", "json", "--show-managed-fields"}} {
-		args = append(args, "-n", ns)
+	for _, args := range [][]string{
+		{"-n", ns, "-o", "yaml"}, {"-n", ns, "-o", "json"}, {"one", "-n", ns, "-o", "yaml"}, {"one", "two", "-n", ns, "-o", "json"},
+		{"-n", ns, "-o", "json", "--show-managed-fields"}, {"missing", "-n", ns, "-o", "yaml"},
+		{"missing", "one", "-n", ns, "-o", "json"}, {"-n", empty, "-o", "yaml"},
+	} {
 		want := kubectl(t, "", append([]string{"get", "memorybudgets"}, args...)...)
 		got := kubectl(t, "", append([]string{"memorybudget", "status"}, args...)...)
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
@@ -199,6 +203,7 @@ func TestCompletion(t *testing.T) {
 		"commands": {args: []string{"memorybudget", "re"}, want: "resume\tLet the operator change tiers again\n:4\n"},
 		"names":    {args: []string{"memorybudget", "status", "-n", ns, "sh"}, want: "shed\nshop\n:4\n"},
 		"further":  {args: []string{"memorybudget", "pause", "-n", ns, "shop", "sh"}, want: "shed\n:4\n"},
+		"formats":  {args: []string{"memorybudget", "status", "-o", ""}, want: "table\njson\nyaml\nkyaml\nname\ngo-template\ngo-template-file\ntemplate\ntemplatefile\njsonpath\njsonpath-as-json\njsonpath-file\n:4\n"},
 		"contexts": {args: []string{"memorybudget", "status", "--context", ""}, want: "memorybudget-local\n:4\n"},
 	}
 	for name, tc := range tests {

@@ -72,6 +72,8 @@ func TestPlan(t *testing.T) {
 		"hold-json":            {args: []string{"-f", "testdata/hold.yaml", "-o", "json"}},
 		"recommend":            {args: []string{"-f", "testdata/recommend.yaml"}},
 		"recommend-yaml":       {args: []string{"-f", "testdata/recommend.yaml", "-o", "yaml"}},
+		"not-valid":            {args: []string{"-f", "testdata/not-valid.yaml"}},
+		"recommend-limited":    {args: []string{"-f", "testdata/recommend-limited.yaml"}},
 		"stdin":                {args: []string{"-f", "-"}},
 		"stdin-twice":          {args: []string{"-f", "-", "-f", "-"}},
 		"namespace":            {args: []string{"-f", "testdata/limited.yaml", "-n", "team"}},

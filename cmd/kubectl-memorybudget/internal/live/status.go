@@ -69,6 +69,8 @@ func NewStatusCommand(flags *genericclioptions.ConfigFlags, streams genericioopt
 		},
 	}
 	o.output.AddFlags(cmd)
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("output",
+		cobra.FixedCompletions(append([]string{tableFormat}, o.output.AllowedFormats()...), cobra.ShellCompDirectiveNoFileComp)))
 	cmd.Flag("output").Usage = "Output format. Tables for people by default, else as with kubectl get -o."
 	cmd.Flags().BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "Show the MemoryBudgets of all namespaces.")
 	return cmd
@@ -87,15 +89,18 @@ func (o *statusOptions) run(ctx context.Context, names []string) error {
 	if err != nil {
 		errs = append(errs, err)
 	}
-	if o.asTable() {
+	switch {
+	case o.asTable():
 		err = o.tables(ctx, infos)
-	} else {
+	case len(infos) == 0 && len(errs) > 0:
+		err = nil // A script is not to read an empty list where the error is all there is.
+	default:
 		err = o.objects(infos, len(names) == 1)
 	}
 	if err != nil {
 		errs = append(errs, err)
 	}
-	if len(infos) == 0 && len(errs) == 0 {
+	if len(infos) == 0 && len(errs) == 0 && o.asTable() {
 		o.tell(o.nothing())
 	}
 	return utilerrors.Reduce(utilerrors.Flatten(utilerrors.NewAggregate(errs)))

@@ -138,6 +138,9 @@ func (o *options) one(result manifest.Result) error {
 		o.failed = true
 		o.complain("error: %s: %s", p.Name(), problem)
 	}
+	if p.Invalid() {
+		return nil
+	}
 	for _, warning := range p.Warnings() {
 		o.complain("Warning: %s: %s", p.Name(), warning)
 	}

@@ -44,6 +44,9 @@ func (p *Plan) Problems() []string {
 	return problems
 }
 
+// Invalid reports whether the resource is not valid as a whole, so that there is no plan to show.
+func (p *Plan) Invalid() bool { return p.decision.Invalid }
+
 // Warnings say what of the spec has no effect, and why.
 func (p *Plan) Warnings() []string {
 	var warnings []string

@@ -6,11 +6,11 @@ package plan
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/cmd/kubectl-memorybudget/internal/text"
+	"github.com/memorybudget/memorybudget/internal/budget"
 	"github.com/memorybudget/memorybudget/internal/decision"
 	"github.com/memorybudget/memorybudget/internal/settings"
 	"github.com/memorybudget/memorybudget/internal/workload"
@@ -46,12 +46,20 @@ func (p *Plan) summary() [][]string {
 
 // granted is the sum over all tiers, in bytes and in pods.
 func (p *Plan) granted() (bytes, pods int64) {
-	for i := range p.status.Tiers {
-		n := int64(*p.status.Tiers[i].Granted)
+	for i := range p.decision.Tiers {
+		n := p.made(i)
 		pods += n
 		bytes += n * p.status.Tiers[i].MemoryPerPod.Value()
 	}
 	return bytes, pods
+}
+
+// made is how many pods of a tier come of the plan: none of one that cannot be made, whatever it is granted.
+func (p *Plan) made(tier int) int64 {
+	if p.decision.Tiers[tier].Failed {
+		return 0
+	}
+	return int64(*p.status.Tiers[tier].Granted)
 }
 
 // reserve names how it was chosen, where the spec does not say it in bytes.
@@ -70,33 +78,48 @@ func (p *Plan) reserve() string {
 func (p *Plan) left() string {
 	granted, _ := p.granted()
 	unallocated := text.Bytes(max(0, p.mb.Spec.Memory.Value()-p.status.Reserve.Value()-granted))
-	var short []string
+	var shorts []string
+	wanting := false
 	for i := range p.status.Tiers {
 		tier := &p.status.Tiers[i]
-		if tier.LimitedBy == v1alpha1.LimitedByBudget || tier.LimitedBy == v1alpha1.LimitedByReserve {
-			short = append(short, fmt.Sprintf("of %s (%s)", tier.Name, text.Quantity(tier.MemoryPerPod)))
+		wanting = wanting || p.made(i) < int64(*tier.Desired)
+		if short := p.limitedBy(tier); short == budget.LimitedByBudget || short == budget.LimitedByReserve {
+			shorts = append(shorts, fmt.Sprintf("of %s (%s)", tier.Name, text.Quantity(tier.MemoryPerPod)))
 		}
 	}
-	if len(short) > 0 {
-		return unallocated + ", too little for a further pod " + strings.Join(short, " or ")
-	}
-	wanting := slices.ContainsFunc(p.status.Tiers, func(t v1alpha1.TierStatus) bool { return *t.Granted < *t.Desired })
-	if wanting {
+	switch {
+	case len(shorts) > 0:
+		return unallocated + ", too little for a further pod " + strings.Join(shorts, " or ")
+	case wanting:
 		return unallocated
 	}
 	return unallocated + ", every tier has what it wants"
 }
 
+// limitedBy is what keeps a tier from what it wants, also where the policy is Recommend; nothing while all is paused.
+func (p *Plan) limitedBy(tier *v1alpha1.TierStatus) budget.LimitedBy {
+	if tier.LimitedBy == v1alpha1.LimitedByPause {
+		return budget.LimitedByNothing
+	}
+	for i := range p.decision.Wish.Tiers {
+		if planned := &p.decision.Wish.Tiers[i]; planned.Name == tier.Name {
+			return planned.LimitedBy
+		}
+	}
+	return budget.LimitedByNothing
+}
+
 func (p *Plan) tierRows() [][]string {
 	rows := [][]string{columns}
 	for i := range p.decision.Tiers {
-		rows = append(rows, p.tierRow(&p.decision.Tiers[i], &p.status.Tiers[i]))
+		rows = append(rows, p.tierRow(i))
 	}
 	bytes, pods := p.granted()
 	return append(rows, []string{"total", "", "", "", fmt.Sprint(pods), "", "", "", "", text.Bytes(bytes), "", ""})
 }
 
-func (p *Plan) tierRow(t *decision.Tier, s *v1alpha1.TierStatus) []string {
+func (p *Plan) tierRow(i int) []string {
+	t, s, granted := &p.decision.Tiers[i], &p.status.Tiers[i], p.made(i)
 	limitedBy, why, processes, recycle := s.LimitedBy, s.Decision, processesOf(t), recycleWords(t.Rendered.Recycle)
 	if t.Failed {
 		processes, recycle = text.None, text.None
@@ -106,7 +129,6 @@ func (p *Plan) tierRow(t *decision.Tier, s *v1alpha1.TierStatus) []string {
 			}
 		}
 	}
-	granted := int64(*s.Granted)
 	return []string{
 		s.Name, string(t.Spec.Role), enforcement(t), fmt.Sprint(p.floor(s.Name)), fmt.Sprint(granted), text.Number(s.Desired),
 		text.Quantity(s.MemoryPerPod), processes, recycle, text.Bytes(granted * s.MemoryPerPod.Value()), limitedBy, why,
