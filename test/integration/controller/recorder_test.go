@@ -15,7 +15,9 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -63,35 +65,60 @@ func record(t *testing.T, namespace string) *recorder {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &recorder{namespace: namespace, stop: cancel, latest: map[string]client.Object{}}
 	for _, list := range recorded() {
-		w, err := admin.Watch(ctx, list, client.InNamespace(namespace))
-		if err != nil {
-			cancel()
-			t.Fatalf("watching %T: %v", list, err)
-		}
-		r.running.Go(func() { r.follow(ctx, w) })
+		first, w := watch.Event{}, watch.Interface(nil)
+		eventually(t, fmt.Sprintf("a watch of %T", list), func(context.Context) (err error) {
+			first, w, err = begin(ctx, list, namespace)
+			return err
+		})
+		r.running.Go(func() { r.follow(ctx, first, w) })
 	}
 	t.Cleanup(func() { r.stop(); r.running.Wait() })
 	return r
 }
 
-func (r *recorder) follow(ctx context.Context, w watch.Interface) {
+// begin starts a watch. An API server that is behind its store, on a busy machine, answers that it cannot yet.
+func begin(ctx context.Context, list client.ObjectList, namespace string) (watch.Event, watch.Interface, error) {
+	w, err := admin.Watch(ctx, list, client.InNamespace(namespace), &client.ListOptions{Raw: &metav1.ListOptions{
+		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
+	}})
+	if err != nil {
+		return watch.Event{}, nil, err
+	}
+	first := <-w.ResultChan()
+	if first.Type == watch.Error {
+		w.Stop()
+		return watch.Event{}, nil, apierrors.FromObject(first.Object)
+	}
+	return first, w, nil
+}
+
+func (r *recorder) follow(ctx context.Context, first watch.Event, w watch.Interface) {
 	defer w.Stop()
+	r.take(first)
 	for event := range w.ResultChan() {
-		object, ok := event.Object.(client.Object)
-		if !ok {
-			r.fail(fmt.Errorf("watching %s: %v", r.namespace, event.Object))
-			return
-		}
-		object.SetManagedFields(nil)
-		r.mu.Lock()
-		r.changes = append(r.changes, change{versionOf(object), event.Type, object})
-		if r.latest[keyOf(object)] = object; event.Type == watch.Deleted {
-			delete(r.latest, keyOf(object))
-		}
-		r.mu.Unlock()
+		r.take(event)
 	}
 	if ctx.Err() == nil {
 		r.fail(fmt.Errorf("a watch in %s ended", r.namespace))
+	}
+}
+
+// take records an event of a watch.
+func (r *recorder) take(event watch.Event) {
+	object, ok := event.Object.(client.Object)
+	switch {
+	case event.Type == watch.Bookmark:
+		return
+	case !ok:
+		r.fail(fmt.Errorf("watching %s: %v", r.namespace, event.Object))
+		return
+	}
+	object.SetManagedFields(nil)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.changes = append(r.changes, change{versionOf(object), event.Type, object})
+	if r.latest[keyOf(object)] = object; event.Type == watch.Deleted {
+		delete(r.latest, keyOf(object))
 	}
 }
 

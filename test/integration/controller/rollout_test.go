@@ -96,6 +96,9 @@ func TestBudgetMoves(t *testing.T) {
 	if !s.everSaid(v1alpha1.ConditionWithinBudget, v1alpha1.ReasonBudgetLowered) {
 		t.Error("the status never said that the tiers shrink into a smaller budget")
 	}
+	if s.everSaid(v1alpha1.ConditionWithinBudget, v1alpha1.ReasonForeignPods) {
+		t.Error("the status blamed others for it")
+	}
 	if mb.Status.LimitedBy != v1alpha1.LimitedByBudget {
 		t.Errorf("limited by %q", mb.Status.LimitedBy)
 	}
