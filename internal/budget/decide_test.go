@@ -70,13 +70,35 @@ func waits(p Plan) (out []string) {
 	return out
 }
 
+// decision is an input and what is made of it.
+type decision struct {
+	in        Input
+	wantSteps []string
+	wantWaits []string
+}
+
+func (d decision) check(t *testing.T) {
+	t.Helper()
+	plan := Decide(d.in)
+	if d := cmp.Diff(d.wantSteps, steps(plan)); d != "" {
+		t.Errorf("steps (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff(d.wantWaits, waits(plan)); d != "" {
+		t.Errorf("waits (-want +got):\n%s", d)
+	}
+	if err := Verify(d.in, plan.Steps); err != nil {
+		t.Error(err)
+	}
+	for _, step := range plan.Steps {
+		if s := step.Shape; step.Kind == Apply && s.Strategy.Recreate {
+			t.Errorf("written with strategy Recreate: %s", dump(step))
+		}
+	}
+}
+
 func TestDecide(t *testing.T) {
 	leaving := Pod{Name: "leaving", Bytes: 10, Terminating: true, Deleted: 1}
-	for name, tc := range map[string]struct {
-		in        Input
-		wantSteps []string
-		wantWaits []string
-	}{
+	for name, tc := range map[string]decision{
 		"a tier below its floor grows first": {
 			in: Input{Budget: 30, Tiers: []Tier{
 				change(running("a", 0, 10, Paced), func(t *Tier) { t.Desired, t.Pods = 1, []Pod{leaving} }),
@@ -97,6 +119,24 @@ func TestDecide(t *testing.T) {
 				change(running("a", 1, 10, Paced), func(t *Tier) { t.Desired = 4; t.Live.Observed = false }),
 			}},
 			wantWaits: []string{"a Observed"},
+		},
+		"a gate is not released into what a write of the same pass frees": {
+			in: Input{Budget: 25, Tiers: []Tier{
+				change(running("a", 1, 10, Paced), func(t *Tier) {
+					t.TemplateHash, t.Enforcement, t.PodBytes, t.Desired, t.Max = "2", Gated, 5, 3, 3
+					t.Live.Replicas, t.Live.TemplateHash, t.Live.Gated, t.Live.PodBytes = 4, "2", true, 5
+					old := &t.Live.ReplicaSets[0]
+					old.Current, old.Desired = false, 3
+					t.Live.ReplicaSets = append(t.Live.ReplicaSets, ReplicaSet{
+						Name: "new", Replicas: 2, Desired: 3, TemplateHash: "2", PodBytes: 5, Gated: true, Current: true,
+					})
+					for i := range 2 {
+						t.Pods = append(t.Pods, Pod{Name: fmt.Sprint("new", i), Bytes: 5, Gated: true, ReplicaSet: "new", Created: 2})
+					}
+				}),
+			}},
+			wantSteps: []string{"Apply a Settle 4 New"},
+			wantWaits: []string{"a Rollout", "a Memory"},
 		},
 		"no template while the ReplicaSet is yet to be scaled": {
 			in: Input{Budget: 500, Tiers: []Tier{
@@ -270,23 +310,7 @@ func TestDecide(t *testing.T) {
 			wantSteps: []string{"Apply a Rollout 2 New"},
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			plan := Decide(tc.in)
-			if d := cmp.Diff(tc.wantSteps, steps(plan)); d != "" {
-				t.Errorf("steps (-want +got):\n%s", d)
-			}
-			if d := cmp.Diff(tc.wantWaits, waits(plan)); d != "" {
-				t.Errorf("waits (-want +got):\n%s", d)
-			}
-			if err := Verify(tc.in, plan.Steps); err != nil {
-				t.Error(err)
-			}
-			for _, step := range plan.Steps {
-				if s := step.Shape; step.Kind == Apply && s.Strategy.Recreate {
-					t.Errorf("written with strategy Recreate: %s", dump(step))
-				}
-			}
-		})
+		t.Run(name, tc.check)
 	}
 }
 

@@ -35,7 +35,9 @@
 // [Decide] then goes through the stages shrink, roll out, grow, release gates,
 // delete. Each step is checked against the exposure that the steps before it leave.
 // What cannot be written yet is a [Wait]; memory that leaves wakes the operator,
-// which plans again from a new reading. There is no memory of former passes.
+// which plans again from a new reading. There is no memory of former passes: a
+// Deployment that starts pods by itself is written to again only once what came of
+// the last write is in the reading, since afterwards nothing would tell of it.
 //
 // Tiers are independent of each other in all but the sum. Everything is a function
 // of the input: no clock, no client, no map order, no floating point.

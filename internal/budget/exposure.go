@@ -220,7 +220,7 @@ func (v *view) busy() bool {
 	switch {
 	case v.wedged(g):
 		return false
-	case s.recreating(&g):
+	case s.recreating(&g) || v.short():
 		return true
 	case !s.rolling():
 		return s.size != g.replicas || v.surplus()
@@ -238,6 +238,47 @@ func (v *view) surplus() bool {
 		}
 	}
 	return false
+}
+
+// short: a ReplicaSet has yet to create pods, or has and the reading does not show
+// them. Once it is lowered, nothing in the reading would tell of those.
+func (v *view) short() bool {
+	for i := range v.sets {
+		if s := &v.sets[i]; s.alive < s.spec && !s.gated && !s.failing {
+			return true
+		}
+	}
+	return false
+}
+
+// over: a ReplicaSet has yet to delete pods, or has and the reading shows them as
+// they were. Once it is raised, they would pass for those that come in their place.
+func (v *view) over() bool {
+	for i := range v.sets {
+		if s := &v.sets[i]; s.alive > s.spec && !s.gated && !s.failing && !s.left {
+			return true
+		}
+	}
+	return false
+}
+
+// trailing: what the Deployment was last told has not come about in the reading, in
+// which ReplicaSets and pods may each be older than the Deployment.
+func (v *view) trailing() bool {
+	g := v.live()
+	s := v.sum(&g)
+	switch {
+	case v.wedged(g):
+		return false
+	case v.short() || v.over():
+		return true
+	case s.recreating(&g):
+		return false
+	case !s.rolling():
+		return s.size != g.replicas
+	}
+	r := v.rollout(&g, &s)
+	return s.scaling || r.taken > 0 || r.come > 0
 }
 
 // wedged: with strategy Recreate, the Deployment controller does not scale more

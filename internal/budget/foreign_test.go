@@ -46,7 +46,7 @@ func (w *world) others() []action {
 func TestForeignActs(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt)
-		w.run(append(append(w.nature(), w.users()...), w.others()...)...)
+		w.run(append(w.usual(), w.others()...)...)
 	})
 }
 
@@ -54,7 +54,7 @@ func TestForeignActs(t *testing.T) {
 func TestForeignActsConverge(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt)
-		w.run(append(append(w.nature(), w.users()...), w.others()...)...)
+		w.run(append(w.usual(), w.others()...)...)
 		w.rest()
 	})
 }
@@ -73,7 +73,7 @@ func TestGatedNeverExceeds(t *testing.T) {
 				rt.Fatalf("charge %d above the budget %d: %s", c, least, dump(w.input()))
 			}
 		}
-		actions := append(w.nature(), w.others()...)
+		actions := append(w.nature(w.pass), w.others()...)
 		actions = append(actions, action{2, w.act(func() { w.resizeTier(w.anyTier()) })},
 			action{2, w.act(func() { w.retemplate(w.anyTier()) })}, action{30, check})
 		w.run(actions...)

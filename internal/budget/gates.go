@@ -103,7 +103,7 @@ func (p *planner) releaseOne(i int, pod *Pod) bool {
 	}
 	view, of := *v, *s
 	v.ungate(s, pod)
-	e := v.exposure(p.targets[i])
+	e := p.ungated(i)
 	total := add(sub(p.total, p.exposures[i]), e)
 	if total > p.in.Budget {
 		*v, *s = view, of
@@ -115,6 +115,17 @@ func (p *planner) releaseOne(i int, pod *Pod) bool {
 		Pod: pod.Name, UID: pod.UID, ExposureAfter: total,
 	})
 	return true
+}
+
+// ungated is the exposure of tier i with a gate less. What this pass has written to
+// the tier frees nothing for it: it counts as it was, too.
+func (p *planner) ungated(i int) int64 {
+	v := &p.views[i]
+	e := max(v.exposure(p.targets[i]), p.exposures[i])
+	if p.written[i] {
+		e = max(e, v.exposure(v.live()))
+	}
+	return e
 }
 
 func (v *view) ungate(s *set, p *Pod) {

@@ -23,6 +23,11 @@ func (p *planner) grow() {
 			p.settle(i)
 		}
 	}
+	for i, size := range sizes {
+		if size >= 0 {
+			p.waitToGrow(i, size)
+		}
+	}
 }
 
 // growers are the claims of the tiers that wait for memory before they grow.
@@ -63,6 +68,8 @@ func (p *planner) mayGrow(i int) (want int32, bytes int64) {
 	case p.rolling(i):
 		p.wait(i, Wait{For: WaitRollout, Rollout: v.t.Name, Replicas: n - d.Replicas})
 		return -1, 0
+	case p.unsettled(i):
+		return -1, 0
 	case v.pending():
 		return p.mayGrowOld(i)
 	}
@@ -97,7 +104,13 @@ func (p *planner) growPaced(i int, size int32) {
 	} else {
 		p.settle(i)
 	}
-	if missing := p.granted(i) - size; missing > 0 && template == TemplateNew {
+}
+
+// waitToGrow reports the pods for which memory is not free, once all is written for
+// which it is.
+func (p *planner) waitToGrow(i int, size int32) {
+	v := &p.views[i]
+	if missing := p.granted(i) - size; missing > 0 && (v.t.Live == nil || !v.pending()) {
 		p.wait(i, Wait{For: WaitMemory, Replicas: missing, Bytes: p.missing(v.t.PodBytes)})
 	}
 }

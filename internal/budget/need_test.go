@@ -24,7 +24,7 @@ func rolled(replicas int32, old, next int64, strategy Strategy) (*sim, Shape) {
 		Name: "web", Weight: 1, Desired: replicas, Max: replicas, PodBytes: old, Enforcement: Paced,
 		TemplateHash: "old", GracePeriodSeconds: 30,
 	}}
-	s.settle()
+	s.settle(func(Plan) {})
 	web := &s.tiers["web"].spec
 	web.PodBytes, web.TemplateHash = next, "new"
 	return s, Shape{Replicas: replicas, Template: TemplateNew, Strategy: strategy, MinReadySeconds: MinReadySeconds(30)}

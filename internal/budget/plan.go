@@ -120,13 +120,18 @@ func (p *planner) after(i int, g target) (exposure, total int64, allowed bool) {
 	return e, total, total <= p.in.Budget || e <= p.exposures[i]
 }
 
+// unstuck is the shape with a strategy with which the controller does not get stuck.
+func (v *view) unstuck(s Shape) Shape {
+	if v.wedged(v.with(s)) {
+		s.Strategy, s.MinReadySeconds = Strategy{MaxUnavailable: 1}, v.pace()
+	}
+	return s
+}
+
 // apply issues the tier's Apply if it is allowed, and reports whether it was.
 func (p *planner) apply(i int, s Step) bool {
+	s.Shape = p.views[i].unstuck(s.Shape)
 	g := p.views[i].with(s.Shape)
-	if p.views[i].wedged(g) {
-		s.Shape.Strategy, s.Shape.MinReadySeconds = Strategy{MaxUnavailable: 1}, p.views[i].pace()
-		g = p.views[i].with(s.Shape)
-	}
 	e, total, allowed := p.after(i, g)
 	if !allowed {
 		return false
@@ -159,11 +164,26 @@ func (p *planner) unseen(i int) bool {
 	if v.free() || v.t.Live.Observed {
 		return false
 	}
+	p.waitObserved(i)
+	return true
+}
+
+// unsettled: the Deployment may start pods, and what came of the last write is not in
+// the reading yet. Another write now could hide it for as long as the reading lags.
+func (p *planner) unsettled(i int) bool {
+	v := &p.views[i]
+	if v.free() || !v.trailing() {
+		return false
+	}
+	p.waitObserved(i)
+	return true
+}
+
+func (p *planner) waitObserved(i int) {
 	if !p.blind[i] {
 		p.blind[i] = true
 		p.wait(i, Wait{For: WaitObserved})
 	}
-	return true
 }
 
 // atRest is the shape of a tier's Deployment while it does not roll.
@@ -199,11 +219,15 @@ func (v *view) keep(replicas int32) Shape {
 	}
 }
 
-// shrink lowers every tier that has more than it is granted.
+// shrink lowers every tier that has more than it is granted. What others have
+// started beyond the budget is stopped without waiting to see all of it.
 func (p *planner) shrink() {
 	for i := range p.views {
 		v := &p.views[i]
 		if !v.writable() || v.t.Live.Replicas <= p.granted(i) || p.unseen(i) {
+			continue
+		}
+		if p.plan.ForeignExcess == 0 && p.unsettled(i) {
 			continue
 		}
 		moving := p.rolling(i) && p.granted(i) > 0 && !v.free() && v.busy()

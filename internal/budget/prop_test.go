@@ -6,6 +6,7 @@ package budget
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -18,6 +19,8 @@ type world struct {
 	rt      *rapid.T
 	ceiling int64
 	version int
+	// earlier are what former passes read.
+	earlier []Input
 }
 
 func newWorld(rt *rapid.T) *world {
@@ -134,10 +137,7 @@ func dump(v any) string {
 // controllers at work in between.
 func (w *world) pass() {
 	before := w.input()
-	plan := Decide(before)
-	if err := Verify(before, plan.Steps); err != nil {
-		w.rt.Fatalf("%v\nbefore %s\nplan %s", err, dump(before), dump(plan))
-	}
+	plan := w.decide(before)
 	n := len(plan.Steps)
 	if n > 0 {
 		n = w.between(0, n)
@@ -175,12 +175,12 @@ type action struct {
 	do     func()
 }
 
-// nature are the events of the cluster itself, and the operator.
-func (w *world) nature() []action {
+// nature are the events of the cluster itself, and the operator's passes.
+func (w *world) nature(pass func()) []action {
 	return []action{
 		{30, w.controller},
 		{6, func() { w.event("controllers", w.controllers) }},
-		{20, w.pass},
+		{20, pass},
 		{10, func() {
 			if t, p := w.anyPod(); p != nil {
 				w.event("ready", func() { w.ready(t, p) })
@@ -199,10 +199,17 @@ func (w *world) nature() []action {
 	}
 }
 
+// scarcity is what makes memory or pods scarce.
+func (w *world) scarcity() []action {
+	return []action{
+		{1, w.act(func() { w.budget = int64(w.between(4, 40)) })},
+		{1, w.act(func() { t := w.anyTier(); t.refused = !t.refused })},
+	}
+}
+
 // users are the acts of users on the resource.
 func (w *world) users() []action {
 	return []action{
-		{1, w.act(func() { w.budget = int64(w.between(4, 40)) })},
 		{3, w.act(func() { w.resizeTier(w.anyTier()) })},
 		{3, w.act(func() { w.retemplate(w.anyTier()) })},
 		{1, w.act(func() {
@@ -222,8 +229,8 @@ func (w *world) users() []action {
 // removeTier takes a tier out of the spec and perhaps puts another in.
 func (w *world) removeTier() {
 	t := w.anyTier()
-	t.spec.Removed = t.live != nil
-	if t.live == nil {
+	t.spec.Removed = t.live != nil || len(t.pods) > 0
+	if !t.spec.Removed {
 		delete(w.tiers, t.spec.Name)
 	}
 	w.addTier(fmt.Sprintf("t%d", w.version+10))
@@ -240,6 +247,11 @@ func (w *world) revert(t *simTier) {
 	if old.gated {
 		t.spec.Enforcement = Gated
 	}
+}
+
+// usual is everything but acts of others on our objects.
+func (w *world) usual() []action {
+	return slices.Concat(w.nature(w.pass), w.users(), w.scarcity())
 }
 
 // run lets things happen.
@@ -262,7 +274,7 @@ func (w *world) run(actions ...action) {
 func TestExposureIsKept(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt)
-		w.run(append(w.nature(), w.users()...)...)
+		w.run(w.usual()...)
 	})
 }
 
@@ -271,7 +283,7 @@ func TestExposureIsKept(t *testing.T) {
 func TestConverges(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newWorld(rt)
-		w.run(append(w.nature(), w.users()...)...)
+		w.run(w.usual()...)
 		w.rest()
 	})
 }
@@ -280,12 +292,12 @@ func TestConverges(t *testing.T) {
 func (w *world) rest() {
 	w.pause = pick(w, PauseNone, PauseNone, PauseDrain)
 	for _, name := range w.names() {
-		w.tiers[name].broken = map[string]bool{}
+		w.tiers[name].broken, w.tiers[name].refused = map[string]bool{}, false
 		for _, p := range w.tiers[name].pods {
 			p.broken = false
 		}
 	}
-	if !w.settle() {
+	if !w.settle(w.calm()) {
 		w.rt.Fatalf("not settled: %s\nplan %s", dump(w.input()), dump(Decide(w.input())))
 	}
 	w.converged()

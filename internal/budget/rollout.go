@@ -3,6 +3,8 @@
 
 package budget
 
+import "math"
+
 // rollOut writes new templates: at once where pods are gated, and one rollout at
 // a time where they start by themselves.
 func (p *planner) rollOut() {
@@ -30,15 +32,16 @@ func (p *planner) rollOut() {
 // same write would do.
 func (p *planner) rollGated(i int) {
 	v := &p.views[i]
-	if !v.pending() || p.written[i] || p.unseen(i) {
+	if !v.pending() || p.written[i] || p.unseen(i) || p.unsettled(i) {
 		return
 	}
 	n := p.granted(i)
 	if !v.free() {
 		n = min(n, v.t.Live.Replicas)
 	}
-	if !p.apply(i, Step{Cause: CauseRollout, Shape: v.atRest(n, TemplateNew)}) {
-		p.wait(i, Wait{For: WaitRolloutRoom})
+	s := v.atRest(n, TemplateNew)
+	if !p.apply(i, Step{Cause: CauseRollout, Shape: s}) {
+		p.wait(i, Wait{For: WaitRolloutRoom, Bytes: p.excess(i, s)})
 	}
 }
 
@@ -129,25 +132,27 @@ func (p *planner) try(i int, queued bool) verdict {
 		p.wait(i, Wait{For: WaitRollout, Rollout: v.t.Name})
 		return waiting
 	}
+	room, least := p.room(i), int64(math.MaxInt64)
 	for _, o := range p.options(i) {
 		s := Shape{Replicas: o.replicas, Template: TemplateNew, Strategy: o.strategy, MinReadySeconds: v.pace()}
 		if o.strategy.Recreate {
 			s.MinReadySeconds = v.atRest(o.replicas, TemplateNew).MinReadySeconds
 		}
-		if o.replicas < v.t.Live.Replicas {
-			if p.room(i) >= v.need(s) {
-				return p.giveUp(i, o.replicas)
-			}
-			continue
-		}
-		if p.apply(i, Step{Cause: CauseRollout, Shape: s, Downtime: o.downtime}) {
+		fewer := o.replicas < v.t.Live.Replicas
+		if !fewer && p.apply(i, Step{Cause: CauseRollout, Shape: s, Downtime: o.downtime}) {
 			return started
 		}
-		if p.room(i) >= v.need(s) {
+		need := v.need(s)
+		switch {
+		case need > room:
+			least = min(least, need)
+		case fewer:
+			return p.giveUp(i, o.replicas)
+		default:
 			return p.await(i, s, queued)
 		}
 	}
-	p.wait(i, Wait{For: WaitRolloutImpossible})
+	p.wait(i, Wait{For: WaitRolloutImpossible, Bytes: sub(least, room)})
 	return impossible
 }
 
@@ -184,13 +189,18 @@ func (p *planner) giveUp(i int, replicas int32) verdict {
 }
 
 func (p *planner) await(i int, s Shape, queued bool) verdict {
-	_, total, _ := p.after(i, p.views[i].with(s))
-	more := positive(sub(total, p.total))
-	p.wait(i, Wait{For: WaitRolloutRoom, Bytes: positive(sub(total, p.in.Budget))})
+	excess := p.excess(i, s)
+	p.wait(i, Wait{For: WaitRolloutRoom, Bytes: excess})
 	if !queued {
-		p.hold = more
+		p.hold = positive(sub(add(p.in.Budget, excess), p.total))
 	}
 	return waiting
+}
+
+// excess is how far above the budget a write of the shape would be.
+func (p *planner) excess(i int, s Shape) int64 {
+	_, total, _ := p.after(i, p.views[i].with(p.views[i].unstuck(s)))
+	return positive(sub(total, p.in.Budget))
 }
 
 // room is what tier i may use once nothing is terminating: the budget less what

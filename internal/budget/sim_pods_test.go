@@ -24,24 +24,10 @@ func (s *sim) syncSet(t *simTier, rs *simSet) bool {
 }
 
 func (s *sim) syncOne(t *simTier, rs *simSet) bool {
-	var pods []*simPod
-	var alive, ready, available int32
-	for _, p := range t.pods {
-		if p.set != rs.name || !p.alive() {
-			continue
-		}
-		pods = append(pods, p)
-		alive++
-		if p.readyAt > 0 {
-			ready++
-			if s.now-p.readyAt >= int64(rs.minReady) {
-				available++
-			}
-		}
-	}
-	changed := rs.alive != alive || rs.ready != ready || rs.available != available || rs.replicas != alive
-	rs.alive, rs.ready, rs.available, rs.late = alive, ready, available, false
-	for n := alive; n < rs.replicas; n++ {
+	was := *rs
+	pods := s.count(t, rs)
+	rs.late, rs.failing = false, t.refused && rs.alive < rs.replicas
+	for n := rs.alive; n < rs.replicas && !rs.failing; n++ {
 		s.create(t, rs)
 	}
 	slices.SortStableFunc(pods, func(a, b *simPod) int {
@@ -50,10 +36,30 @@ func (s *sim) syncOne(t *simTier, rs *simSet) bool {
 		}
 		return int(b.created - a.created)
 	})
-	for n := alive; n > rs.replicas; n-- {
-		s.deletePod(t, pods[alive-n])
+	for n := rs.alive; n > rs.replicas; n-- {
+		s.deletePod(t, pods[rs.alive-n])
 	}
-	return changed
+	was.late = false
+	return was != *rs || rs.alive != rs.replicas && !rs.failing
+}
+
+// count writes the status of the ReplicaSet, and returns its living pods.
+func (s *sim) count(t *simTier, rs *simSet) (pods []*simPod) {
+	rs.alive, rs.ready, rs.available = 0, 0, 0
+	for _, p := range t.pods {
+		if p.set != rs.name || !p.alive() {
+			continue
+		}
+		pods = append(pods, p)
+		rs.alive++
+		if p.readyAt > 0 {
+			rs.ready++
+			if s.now-p.readyAt >= int64(rs.minReady) {
+				rs.available++
+			}
+		}
+	}
+	return pods
 }
 
 // rank is the order in which a ReplicaSet deletes.
@@ -160,11 +166,12 @@ func (s *sim) operate() Plan {
 }
 
 // settle runs everything, without faults, until nothing has changed for ten
-// minutes; it reports whether that came to pass.
-func (s *sim) settle() bool {
+// minutes; it reports whether that came to pass. Each plan is shown to watch.
+func (s *sim) settle(watch func(Plan)) bool {
 	quiet := 0
 	for range 3000 {
 		plan := s.operate()
+		watch(plan)
 		s.controllers()
 		s.kubelet()
 		s.advance(30)

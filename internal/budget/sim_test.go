@@ -38,7 +38,7 @@ type simSet struct {
 	minReady                int32
 	alive, ready, available int32
 	revision                int64
-	late                    bool
+	late, failing           bool
 }
 
 type simPod struct {
@@ -60,6 +60,8 @@ type simTier struct {
 	pods []*simPod
 	// broken templates never get ready.
 	broken map[string]bool
+	// refused: no pod can be created, for want of quota, say.
+	refused bool
 }
 
 // sim is the cluster. choose(n) picks a number below n.
@@ -115,7 +117,7 @@ func (t *simTier) reading() *Deployment {
 	}
 	for _, rs := range t.sets {
 		d.ReplicaSets = append(d.ReplicaSets, ReplicaSet{
-			Name: rs.name, Replicas: rs.replicas, Available: rs.available, Desired: rs.desired,
+			Name: rs.name, Replicas: rs.replicas, Available: rs.available, Failing: rs.failing, Desired: rs.desired,
 			TemplateHash: rs.template.hash, PodBytes: rs.template.bytes, Gated: rs.template.gated,
 			GracePeriodSeconds: rs.template.grace, Current: rs.template == t.live.template,
 		})
@@ -161,8 +163,19 @@ func (s *sim) write(step Step) {
 			}
 		}
 	case Delete:
-		if len(s.tiers) > 1 {
-			delete(s.tiers, step.Tier)
+		s.remove(t)
+	}
+}
+
+// remove deletes the Deployment, and lets go of the pods it may have after all.
+func (s *sim) remove(t *simTier) {
+	for _, p := range slices.Clone(t.pods) {
+		if p.alive() {
+			s.deletePod(t, p)
 		}
+	}
+	t.live, t.sets = nil, nil
+	if len(s.tiers) > 1 && len(t.pods) == 0 {
+		delete(s.tiers, t.spec.Name)
 	}
 }

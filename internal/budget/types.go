@@ -3,8 +3,9 @@
 
 package budget
 
-// Input is everything a plan depends on: the resource's spec and one
-// consistent reading of the cluster. It holds no clock and no client.
+// Input is everything a plan depends on: the resource's spec and one reading of
+// the cluster. ReplicaSets and pods may each be read from an earlier moment than
+// Deployments, of which our own writes must be in it. It holds no clock and no client.
 type Input struct {
 	// Now is when the cluster was read (Unix seconds). It only tells whether pods
 	// that a ReplicaSet is about to delete are part of a rollout's last step; 0
@@ -119,6 +120,9 @@ type ReplicaSet struct {
 	// Replicas is spec.replicas, Available is status.availableReplicas.
 	Replicas  int32
 	Available int32
+	// Failing is the condition ReplicaFailure: its pods cannot be created or deleted,
+	// so that nothing is waited for from it.
+	Failing bool
 	// Desired is the annotation deployment.kubernetes.io/desired-replicas, by
 	// which the Deployment controller knows that it has yet to scale; 0 where it
 	// is missing.
@@ -343,7 +347,9 @@ type Wait struct {
 	Tier string
 	// For is what is waited for.
 	For WaitFor
-	// Bytes must become free before it can be made; 0 where that is not it.
+	// Bytes must become free before it can be made; 0 where that is not it. It is
+	// above 0 where memory is what is waited for. With WaitRolloutImpossible it is
+	// what the budget lacks.
 	Bytes int64
 	// Pods are still leaving, of any tier.
 	Pods int32
@@ -367,7 +373,8 @@ const (
 	WaitRolloutImpossible WaitFor = "RolloutImpossible"
 	// WaitPods means a removed tier still has pods.
 	WaitPods WaitFor = "Pods"
-	// WaitObserved means the Deployment controller has not seen the last write yet.
+	// WaitObserved means the last write has not come about yet: the Deployment controller
+	// has not seen it, or its ReplicaSets and pods do not show it.
 	WaitObserved WaitFor = "Observed"
 	// WaitPaused means the resource is held.
 	WaitPaused WaitFor = "Paused"

@@ -21,7 +21,9 @@ type set struct {
 	spec, alive, available, wanted int64
 	ready                          int64
 	bytes, grace                   int64
-	gated, current                 bool
+	gated, current, failing        bool
+	// left out of the reading: at zero, or not seen yet.
+	left bool
 	// charged pods among the living, the bytes of all of them, and of the largest.
 	charged, aliveBytes, largest int64
 	// held is the charge of all its pods, terminating ones included.
@@ -46,7 +48,7 @@ func newView(t *Tier, now int64) view {
 
 func newSet(rs ReplicaSet) set {
 	return set{
-		name: rs.Name, hash: rs.TemplateHash, current: rs.Current, gated: rs.Gated,
+		name: rs.Name, hash: rs.TemplateHash, current: rs.Current, gated: rs.Gated, failing: rs.Failing,
 		spec: int64(max(rs.Replicas, 0)), wanted: int64(rs.Desired),
 		available: int64(max(rs.Available, 0)),
 		bytes:     positive(rs.PodBytes), grace: rs.GracePeriodSeconds,
@@ -102,19 +104,30 @@ func chargeOf(p *Pod) int64 {
 	return positive(p.Bytes)
 }
 
-// setOf finds the pod's ReplicaSet; one that was left out of the reading is at
-// zero. It returns nil for an orphan.
+// setOf finds the pod's ReplicaSet; of one that is not in the reading, its pods tell
+// what they can. It returns nil for an orphan.
 func (v *view) setOf(p *Pod) *set {
 	if p.ReplicaSet == "" {
 		return nil
 	}
 	for i := range v.sets {
-		if v.sets[i].name == p.ReplicaSet {
-			return &v.sets[i]
+		if s := &v.sets[i]; s.name == p.ReplicaSet {
+			s.learn(p)
+			return s
 		}
 	}
-	v.sets = append(v.sets, set{name: p.ReplicaSet, bytes: positive(p.Bytes), gated: p.Gated})
-	return &v.sets[len(v.sets)-1]
+	v.sets = append(v.sets, set{name: p.ReplicaSet, left: true})
+	s := &v.sets[len(v.sets)-1]
+	s.learn(p)
+	return s
+}
+
+// learn takes the template of a ReplicaSet that is not in the reading from its pods:
+// one that is still gated shows that all of them were.
+func (s *set) learn(p *Pod) {
+	if s.left {
+		s.bytes, s.gated = max(s.bytes, p.Bytes), s.gated || p.Gated
+	}
 }
 
 // writable: there is a Deployment that can be written to.

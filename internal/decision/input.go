@@ -194,6 +194,7 @@ func replicaSetsOf(d *appsv1.Deployment, templateHash string, s *observe.Snapsho
 			Name:      rs.Name,
 			Replicas:  1,
 			Available: rs.Status.AvailableReplicas,
+			Failing:   failing(rs),
 			PodBytes:  templateBytes(&rs.Spec.Template),
 			Gated:     hasGate(rs.Spec.Template.Spec.SchedulingGates),
 			Current:   sameTemplate(&rs.Spec.Template, &d.Spec.Template),
@@ -213,6 +214,13 @@ func replicaSetsOf(d *appsv1.Deployment, templateHash string, s *observe.Snapsho
 		sets = append(sets, set)
 	}
 	return sets
+}
+
+// failing: the ReplicaSet's pods cannot be created or deleted, for want of quota, say.
+func failing(rs *appsv1.ReplicaSet) bool {
+	return slices.ContainsFunc(rs.Status.Conditions, func(c appsv1.ReplicaSetCondition) bool {
+		return c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue
+	})
 }
 
 // desiredOf is the size of the Deployment that the ReplicaSet was last scaled for, 0 where it does
