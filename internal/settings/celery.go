@@ -37,6 +37,7 @@ func (b *builder) celery() error {
 	}
 	b.out.Command = []string{"python3", "-m", "celery", "-A", b.mb.Spec.Application.Celery.App, "worker"}
 	b.out.Probes = heartbeatProbes()
+	b.env.set("MEMORYBUDGET_HEARTBEAT", HeartbeatFile)
 	b.celeryOptions()
 	b.celeryGuards()
 	b.celerySettings()
@@ -114,29 +115,31 @@ func (b *builder) celeryOptions() {
 }
 
 // celeryGuards take the effect from variables of the user that would undo the resource, wherever they
-// come from. Click takes an empty variable for one that is not set.
+// come from. Each is emptied, which Click takes for one that is not set. No word will do instead:
+// before Click 8.3, BEAT=false turns the scheduler on.
 //
 //   - BEAT: a scheduler in each of the pods would send every task as often as there are pods.
 //   - DETACH: the container would end at once. PURGE: each pod that starts would empty the queues.
 //   - AUTOSCALE: more processes than fit. EXCLUDE_QUEUES: a queue that its owner does not serve.
+//   - CUSTOM_WORKER_POOL: what the pool "custom" is, which the resource does not have.
 //   - REMAP_SIGTERM: an immediate end instead of the one that `drain` states.
 //
 // Gossip is off: each worker would keep the state of all others, and nothing uses it. Mingle stays
 // on: by it a new worker learns which tasks were revoked.
 func (b *builder) celeryGuards() {
-	for _, name := range []string{"BEAT", "DETACH", "PURGE"} {
-		b.env.set("CELERY_WORKER_"+name, "false")
+	for _, name := range []string{"BEAT", "DETACH", "PURGE", "AUTOSCALE", "EXCLUDE_QUEUES"} {
+		b.env.set("CELERY_WORKER_"+name, "")
 	}
-	b.env.set("CELERY_WORKER_AUTOSCALE", "")
-	b.env.set("CELERY_WORKER_EXCLUDE_QUEUES", "")
+	b.env.set("CELERY_CUSTOM_WORKER_POOL", "")
 	b.env.set("CELERY_WORKER_WITHOUT_GOSSIP", "true")
 	b.env.set("REMAP_SIGTERM", b.remapSIGTERM())
 }
 
 // remapSIGTERM is SIGQUIT where tasks are put back into their queue, by a soft shutdown that ends in
-// a cold one. Celery before 5.5 loses them then, so it finishes them instead.
+// a cold one. Celery before 5.5 loses them then, so it finishes them instead. So does every Celery
+// with another pool than Processes: Solo never ends, Threads cannot end a task.
 func (b *builder) remapSIGTERM() string {
-	if b.tier.Celery.Drain != v1alpha1.DrainRequeue {
+	if b.tier.Celery.Drain != v1alpha1.DrainRequeue || b.pool() != v1alpha1.PoolProcesses {
 		return ""
 	}
 	if b.facts.celeryOlderThan(5, 5) {
@@ -171,8 +174,9 @@ func (b *builder) celerySettings() {
 // beat runs `python3 -m celery -A APP beat`. It keeps its schedule in a writable place, where it
 // outlives the container but not the pod, and no pid file: that would outlive the container too, name
 // process 1, and so keep the next container from starting. Nothing asks beat whether it is alive; a
-// beat that ends is restarted.
+// beat that ends is restarted, which is why it must not go into the background.
 func (b *builder) beat() error {
+	b.env.set("CELERY_BEAT_DETACH", "")
 	command := []string{"python3", "-m", "celery", "-A", b.mb.Spec.Application.Celery.App, "beat",
 		"--pidfile=", "--schedule=" + RunDirectory + "/beat-schedule",
 		"--loglevel=" + textOr(b.tier.Beat.LogLevel, "WARNING")}

@@ -34,18 +34,14 @@ const (
 
 const pythonPath = "PYTHONPATH"
 
-// discarded are variables of the user that do not reach Python tiers, because they undo what the
-// resource states and there is no value of ours to set in their place:
-//
-//   - CELERY_BROKER_READ_URL, CELERY_BROKER_WRITE_URL: Celery prefers them to CELERY_BROKER_URL, and
-//     the resource names one broker.
-//   - CELERY_CUSTOM_WORKER_POOL: only for the pool "custom", which the resource does not have.
-var discarded = []string{"CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_CUSTOM_WORKER_POOL"}
+// ownPrefix is the prefix of the operator's own variables.
+const ownPrefix = "MEMORYBUDGET_"
 
-// ownPrefix is the prefix of the operator's own variables; tunable is the one that users may set.
+// VerifyTimeout is the one of the operator's own variables that users may set: how long verify.py
+// waits for the application's import, in seconds. VerifyTimeoutSeconds is its default.
 const (
-	ownPrefix = "MEMORYBUDGET_"
-	tunable   = "MEMORYBUDGET_VERIFY_TIMEOUT"
+	VerifyTimeout        = "MEMORYBUDGET_VERIFY_TIMEOUT"
+	VerifyTimeoutSeconds = 120
 )
 
 // env is the environment of a container while it is put together: first the operator's variables,
@@ -97,16 +93,13 @@ func UserEnv(mb *v1alpha1.MemoryBudget, tier *v1alpha1.Tier) []corev1.EnvVar {
 }
 
 // addUser adds the user's variables that the operator has not set. In Python tiers it leaves out
-// what would undo the resource, and PYTHONPATH, which addPythonPath joins.
+// those with the operator's prefix, and PYTHONPATH, which addPythonPath joins.
 func (e *env) addUser(vars []corev1.EnvVar, overlay bool) {
 	if overlay {
-		for _, name := range discarded {
-			e.has[name] = true
-		}
 		e.has[pythonPath] = true
 	}
 	for _, v := range vars {
-		if overlay && strings.HasPrefix(v.Name, ownPrefix) && v.Name != tunable {
+		if overlay && strings.HasPrefix(v.Name, ownPrefix) && v.Name != VerifyTimeout {
 			continue
 		}
 		e.add(v)
@@ -182,7 +175,9 @@ func (e *env) addModelCache(tier *v1alpha1.Tier) {
 
 // addBroker gives the broker's URL to everything that publishes or consumes. Celery reads
 // CELERY_BROKER_URL itself and prefers it to any setting. With command, BROKER_URL is set too: the
-// celery command reads it and would put what it finds there over CELERY_BROKER_URL.
+// celery command reads it and would put what it finds there over CELERY_BROKER_URL. The variables for
+// reading and for writing, which Celery prefers, are emptied, wherever they come from: it takes that
+// for not set, and the resource names one broker.
 func (e *env) addBroker(mb *v1alpha1.MemoryBudget, command bool) {
 	ref := brokerSecret(mb.Spec.Broker)
 	if ref == nil {
@@ -197,6 +192,8 @@ func (e *env) addBroker(mb *v1alpha1.MemoryBudget, command bool) {
 			LocalObjectReference: corev1.LocalObjectReference{Name: ref.Name}, Key: ref.Key,
 		}}})
 	}
+	e.set("CELERY_BROKER_READ_URL", "")
+	e.set("CELERY_BROKER_WRITE_URL", "")
 }
 
 func brokerSecret(broker *v1alpha1.Broker) *v1alpha1.SecretKeyReference {
@@ -227,6 +224,9 @@ func (e *env) addOverlay(mb *v1alpha1.MemoryBudget, tier *v1alpha1.Tier, runtime
 	}
 	if mb.Spec.Application.Celery != nil {
 		e.set("CELERY_LOADER", "memorybudget.loader:Loader")
+	}
+	if runtime == RuntimeCelery || runtime == RuntimeBeat {
+		e.set("LOADER", "") // the celery command would put it over CELERY_LOADER
 	}
 	e.set("TOKENIZERS_PARALLELISM", "false")
 }

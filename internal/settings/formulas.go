@@ -39,6 +39,11 @@ func (p plan) processes(limit int64, most int32) int32 {
 	return int32(max(1, min(fit, int64(most))))
 }
 
+// share is the size up to which all worker processes together stay within a pod.
+func (p plan) share(limit int64, processes int32) int64 {
+	return p.base + (usable(limit)-p.parent)/int64(processes)
+}
+
 // threshold is the size at which a worker process is replaced.
 func (p plan) threshold(limit int64, processes int32) int64 {
 	return p.base + (usable(limit)-p.parent)*85/100/int64(processes)

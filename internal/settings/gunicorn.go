@@ -5,6 +5,7 @@ package settings
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 )
@@ -18,14 +19,15 @@ const (
 // gunicornConfig is the variable MEMORYBUDGET_GUNICORN, read by gunicorn_conf.py.
 type gunicornConfig struct {
 	Application       string `json:"application"`
-	Bind              string `json:"bind"`
 	Config            string `json:"config"`
 	GracefulTimeout   int64  `json:"graceful_timeout"`
 	LogLevel          string `json:"loglevel"`
 	MaxRequests       int32  `json:"max_requests"`
 	MaxRequestsJitter int32  `json:"max_requests_jitter"`
 	MaxRSSBytes       int64  `json:"max_rss_bytes"`
+	Port              int32  `json:"port"`
 	PreloadApp        bool   `json:"preload_app"`
+	RSSShareBytes     int64  `json:"rss_share_bytes"`
 	Threads           int32  `json:"threads"`
 	Timeout           int32  `json:"timeout"`
 	WorkerClass       string `json:"worker_class"`
@@ -58,7 +60,7 @@ func (b *builder) gunicorn() error {
 		b.env.addThreads(1) // OpenMP's threads do not survive the fork and the workers wait for them for ever
 	}
 	b.env.set("GUNICORN_CMD_ARGS", "--config "+PackageDirectory+"/gunicorn_conf.py")
-	b.env.set("MEMORYBUDGET_GUNICORN", b.gunicornConfig(port))
+	b.env.set("MEMORYBUDGET_GUNICORN", b.gunicornConfig(port, size.share))
 	b.env.set("MEMORYBUDGET_HEALTH_PATH", health)
 	return nil
 }
@@ -79,11 +81,16 @@ func (b *builder) gunicornSize() (sizing, error) {
 	return p.sized(b.tooSmall(worker), valueOr(g.Workers, 0), most, 0)
 }
 
-// gunicornThreads is the number of threads per worker: 2, but 1 for the class sync, which gunicorn
-// silently turns into gthread as soon as there are more.
+// threadless are the worker classes of gunicorn that have one thread: sync, which gunicorn silently turns into gthread as
+// soon as there are more, and those that have an event loop instead.
+var threadless = []string{
+	"sync", "gevent", "eventlet", "tornado", "uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker",
+}
+
+// gunicornThreads is the number of threads per worker: 2 where the worker class has threads.
 func gunicornThreads(g *v1alpha1.Gunicorn) int32 {
-	if g.Threads == nil && g.WorkerClass == "sync" {
-		return 1
+	if slices.Contains(threadless, g.WorkerClass) {
+		return valueOr(g.Threads, 1)
 	}
 	return valueOr(g.Threads, 2)
 }
@@ -99,18 +106,19 @@ func (b *builder) webTermination() {
 	}
 }
 
-func (b *builder) gunicornConfig(port int32) string {
+func (b *builder) gunicornConfig(port int32, share int64) string {
 	g := b.tier.Gunicorn
 	return mustJSON(gunicornConfig{
 		Application:       g.Application,
-		Bind:              bindAll(port),
 		Config:            g.Config,
 		GracefulTimeout:   b.out.Termination.Graceful,
 		LogLevel:          textOr(g.LogLevel, "warning"),
 		MaxRequests:       b.out.Recycle.MaxRequests,
 		MaxRequestsJitter: b.out.Recycle.MaxRequestsJitter,
 		MaxRSSBytes:       b.out.Recycle.MaxRSSBytes,
+		Port:              port,
 		PreloadApp:        g.Preload == preloadEnabled,
+		RSSShareBytes:     share,
 		Threads:           b.out.Threads,
 		Timeout:           valueOr(g.TimeoutSeconds, 30),
 		WorkerClass:       textOr(g.WorkerClass, "gthread"),

@@ -38,7 +38,7 @@ var packageFiles = sync.OnceValue(func() Files {
 		panic(err) // the files are part of this program
 	}
 	for _, entry := range entries {
-		if name := entry.Name(); name != bootstrapFile && !strings.HasPrefix(name, "test_") {
+		if name := entry.Name(); name != bootstrapFile {
 			files[name] = readPython(name)
 		}
 	}
@@ -157,8 +157,14 @@ type taskRoute struct {
 //   - worker_eta_task_limit (Celery >= 5.6, ignored before): tasks with an ETA are not bounded by
 //     the prefetch limit, so that all of them would be held in memory. A worker that holds this many
 //     fetches nothing more, which is why it is not lower.
-func celeryShared() map[string]any {
-	return map[string]any{"worker_proc_alive_timeout": 60, "worker_eta_task_limit": 1000}
+//   - broker_read_url, broker_write_url: not set where the resource names the broker, since Celery
+//     prefers them to CELERY_BROKER_URL.
+func celeryShared(mb *v1alpha1.MemoryBudget) map[string]any {
+	settings := map[string]any{"worker_proc_alive_timeout": 60, "worker_eta_task_limit": 1000}
+	if brokerSecret(mb.Spec.Broker) != nil {
+		settings["broker_read_url"], settings["broker_write_url"] = nil, nil
+	}
+	return settings
 }
 
 func shared(mb *v1alpha1.MemoryBudget) sharedSettings {
@@ -176,7 +182,7 @@ func shared(mb *v1alpha1.MemoryBudget) sharedSettings {
 		out.Cache = cacheOf(mb.Spec.Cache)
 	}
 	if app.Celery != nil {
-		out.Celery = &sharedCelery{App: app.Celery.App, Settings: celeryShared(), TaskRoutes: taskRoutes(mb)}
+		out.Celery = &sharedCelery{App: app.Celery.App, Settings: celeryShared(mb), TaskRoutes: taskRoutes(mb)}
 	}
 	return out
 }

@@ -23,7 +23,7 @@ func TestOverlayFiles(t *testing.T) {
 		}
 	}
 	for name := range files {
-		if name == bootstrapFile || strings.HasPrefix(name, "test_") {
+		if name == bootstrapFile {
 			t.Errorf("%s is none of the package", name)
 		}
 	}
@@ -45,6 +45,11 @@ func TestOverlaySettings(t *testing.T) {
 			`{"version":1,"django":{"settingsModule":"core.settings","disableApps":[],"disableMiddleware":[],"debug":"Disabled","logLevel":"WARNING"},` +
 				`"database":{"connMaxAgeSeconds":300,"connectTimeoutSeconds":10},"cache":{"maxConnections":50,"socketTimeoutSeconds":5},` +
 				`"celery":{"app":"core","settings":{"worker_eta_task_limit":1000,"worker_proc_alive_timeout":60},"taskRoutes":[]}}`,
+		},
+		"the broker that is stated is the one to read from and to write to": {
+			testutil.MakeMemoryBudget("a", "b").CeleryApp("core").RabbitMQ("mq", "url").Obj(),
+			`{"version":1,"celery":{"app":"core","settings":{"broker_read_url":null,"broker_write_url":null,` +
+				`"worker_eta_task_limit":1000,"worker_proc_alive_timeout":60},"taskRoutes":[]}}`,
 		},
 		"neither Django nor Celery": {testutil.MakeMemoryBudget("a", "b").Obj(), `{"version":1}`},
 		"what is stated": {

@@ -92,7 +92,9 @@ func TestGuideRows(t *testing.T) {
 			"CELERY_WORKER_POOL": "solo", "CELERY_WORKER_CONCURRENCY": "1",
 			"CELERY_WORKER_MAX_TASKS_PER_CHILD": "(unset)", "CELERY_WORKER_MAX_MEMORY_PER_CHILD": "(unset)",
 		}},
-		"heartbeat instead of ping": {workerTier, map[string]string{"CELERY_WORKER_INCLUDE": "memorybudget.hooks"}},
+		"heartbeat instead of ping": {workerTier, map[string]string{
+			"CELERY_WORKER_INCLUDE": "memorybudget.hooks", "MEMORYBUDGET_HEARTBEAT": HeartbeatFile,
+		}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) { checkEnv(t, told(t, example, tc.tier, Facts{}), tc.want) })
@@ -100,20 +102,21 @@ func TestGuideRows(t *testing.T) {
 }
 
 func TestGunicornConfig(t *testing.T) {
-	defaults := `{"application":"core.wsgi","bind":"0.0.0.0:8000","config":"","graceful_timeout":22,"loglevel":"warning",` +
-		`"max_requests":1000,"max_requests_jitter":100,"max_rss_bytes":191983779,"preload_app":false,"threads":2,"timeout":30,` +
-		`"worker_class":"gthread","workers":2}`
+	defaults := `{"application":"core.wsgi","config":"","graceful_timeout":22,"loglevel":"warning",` +
+		`"max_requests":1000,"max_requests_jitter":100,"max_rss_bytes":191983779,"port":8000,"preload_app":false,"rss_share_bytes":225863269,` +
+		`"threads":2,"timeout":30,"worker_class":"gthread","workers":2}`
 	tests := map[string]struct {
 		option func(*v1alpha1.Gunicorn)
 		want   []string
 	}{
 		"the guide's values are the defaults": {func(*v1alpha1.Gunicorn) {}, []string{defaults}},
 		"sync stays sync: one thread":         {func(g *v1alpha1.Gunicorn) { g.WorkerClass = "sync" }, []string{`"threads":1`, `"worker_class":"sync"`}},
+		"an event loop has no threads":        {func(g *v1alpha1.Gunicorn) { g.WorkerClass = "gevent" }, []string{`"threads":1`, `"worker_class":"gevent"`}},
 		"no recycling by count":               {func(g *v1alpha1.Gunicorn) { g.MaxRequests = new(int32(0)) }, []string{`"max_requests":0,"max_requests_jitter":0`}},
 		"jitter follows":                      {func(g *v1alpha1.Gunicorn) { g.MaxRequests = new(int32(50)) }, []string{`"max_requests":50,"max_requests_jitter":5`}},
 		"what is stated": {func(g *v1alpha1.Gunicorn) {
 			g.Port, g.TimeoutSeconds, g.LogLevel, g.Config, g.MaxRequestsJitter = new(int32(9000)), new(int32(60)), "info", "conf.py", new(int32(7))
-		}, []string{`"bind":"0.0.0.0:9000"`, `"timeout":60`, `"loglevel":"info"`, `"config":"conf.py"`, `"max_requests_jitter":7`}},
+		}, []string{`"port":9000`, `"timeout":60`, `"loglevel":"info"`, `"config":"conf.py"`, `"max_requests_jitter":7`}},
 		"a dollar is a dollar": {func(g *v1alpha1.Gunicorn) { g.Application = `a:b("$(HOME)")` }, []string{`"a:b(\"$$(HOME)\")"`}},
 	}
 	for name, tc := range tests {
@@ -164,6 +167,9 @@ func TestCPUThreads(t *testing.T) {
 func TestCelerySettings(t *testing.T) {
 	early := func(c *v1alpha1.Celery) { c.Acks = v1alpha1.AcksEarly }
 	requeue := func(c *v1alpha1.Celery) { c.Drain = v1alpha1.DrainRequeue }
+	solo := func(option func(*v1alpha1.Celery)) func(*v1alpha1.Celery) {
+		return func(c *v1alpha1.Celery) { option(c); c.Pool = v1alpha1.PoolSolo }
+	}
 	tests := map[string]struct {
 		option     func(*v1alpha1.Celery)
 		rabbitmq   bool
@@ -182,6 +188,7 @@ func TestCelerySettings(t *testing.T) {
 		"requeue, not measured":     {requeue, true, "", 60, `{"task_acks_late":true,"worker_prefetch_multiplier":1,"worker_soft_shutdown_timeout":45}`, "SIGQUIT", 0},
 		"requeue at once":           {requeue, true, "5.5.0", 12, `{"task_acks_late":true,"worker_prefetch_multiplier":1}`, "SIGQUIT", 0},
 		"5.4 would lose the tasks":  {requeue, true, "5.4.0", 0, `{"task_acks_late":true,"worker_prefetch_multiplier":1}`, "", 1},
+		"Solo cannot":               {solo(requeue), true, "5.5.0", 0, `{"task_acks_late":true,"worker_prefetch_multiplier":1}`, "", 0},
 		"a version that is none":    {requeue, true, "main", 0, `{"task_acks_late":true,"worker_prefetch_multiplier":1,"worker_soft_shutdown_timeout":285}`, "SIGQUIT", 0},
 	}
 	for name, tc := range tests {
@@ -205,23 +212,25 @@ func TestCelerySettings(t *testing.T) {
 	}
 }
 
-// TestTraps: variables by which a user, or an image's tradition, would undo what the resource states.
+// TestTraps: variables by which a user, or an image's tradition, would undo what the resource states. What has to be
+// undone by a value of ours also wins over envFrom.
 func TestTraps(t *testing.T) {
 	tests := map[string]struct{ name, given, want string }{
-		"a scheduler in every pod":        {"CELERY_WORKER_BEAT", "1", "false"},
-		"a worker in the background":      {"CELERY_WORKER_DETACH", "1", "false"},
-		"queues emptied at every start":   {"CELERY_WORKER_PURGE", "true", "false"},
+		"a scheduler in every pod":        {"CELERY_WORKER_BEAT", "1", ""},
+		"a worker in the background":      {"CELERY_WORKER_DETACH", "1", ""},
+		"queues emptied at every start":   {"CELERY_WORKER_PURGE", "true", ""},
 		"more processes than fit":         {"CELERY_WORKER_AUTOSCALE", "10,2", ""},
 		"a queue that nobody serves":      {"CELERY_WORKER_EXCLUDE_QUEUES", "emails", ""},
 		"the pool of the settings":        {"CELERY_WORKER_POOL", "prefork", "processes"},
 		"CPUs of the node":                {"CELERY_WORKER_CONCURRENCY", "64", "2"},
 		"an immediate end":                {"REMAP_SIGTERM", "SIGQUIT", ""},
 		"another loader":                  {"CELERY_LOADER", "x:y", "memorybudget.loader:Loader"},
+		"another loader for the command":  {"LOADER", "x:y", ""},
 		"another broker":                  {"CELERY_BROKER_URL", "redis://x", "secret bunoraa-broker/url"},
 		"another broker for the command":  {"BROKER_URL", "redis://x", "secret bunoraa-broker/url"},
-		"another broker to read from":     {"CELERY_BROKER_READ_URL", "redis://x", "(unset)"},
-		"another broker to write to":      {"CELERY_BROKER_WRITE_URL", "redis://x", "(unset)"},
-		"a pool class":                    {"CELERY_CUSTOM_WORKER_POOL", "x:y", "(unset)"},
+		"another broker to read from":     {"CELERY_BROKER_READ_URL", "redis://x", ""},
+		"another broker to write to":      {"CELERY_BROKER_WRITE_URL", "redis://x", ""},
+		"a pool class":                    {"CELERY_CUSTOM_WORKER_POOL", "x:y", ""},
 		"the settings module":             {"DJANGO_SETTINGS_MODULE", "core.settings", "memorybudget.settings"},
 		"a variable of ours":              {"MEMORYBUDGET_SETTINGS", "/x", "/memorybudget/lib/memorybudget/settings.json"},
 		"a variable that could be ours":   {"MEMORYBUDGET_TERMINATION_LOG", "/x", "(unset)"},
@@ -238,6 +247,15 @@ func TestTraps(t *testing.T) {
 			checkEnv(t, told(t, mb, &mb.Spec.Tiers[1], Facts{}), map[string]string{tc.name: tc.want})
 		})
 	}
+}
+
+// TestNoBrokerStated: without spec.broker, which broker the web tier reads from is the application's business.
+func TestNoBrokerStated(t *testing.T) {
+	mb := testutil.MakeExample("shop", "default").Env("CELERY_BROKER_READ_URL", "redis://x").Obj()
+	mb.Spec.Broker = nil
+	checkEnv(t, told(t, mb, &mb.Spec.Tiers[0], Facts{}), map[string]string{
+		"CELERY_BROKER_READ_URL": "redis://x", "CELERY_BROKER_WRITE_URL": "(unset)", "CELERY_BROKER_URL": "(unset)",
+	})
 }
 
 func TestTermination(t *testing.T) {

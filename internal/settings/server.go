@@ -11,9 +11,10 @@ import (
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 )
 
-// The model servers. What is set here is taken from the documentation of each server; none of the
-// presets was run, for want of their images. The files of a server stand in the pod template and
-// reach the container as a volume, so that nobody who may write ConfigMaps can change them.
+// The model servers. What is set here is taken from the documentation of each server, and for
+// TorchServe from its launcher's source too; none of the presets was run, for want of their images.
+// The files of a server stand in the pod template and reach the container as a volume, so that nobody
+// who may write ConfigMaps can change them.
 
 // Ports that the servers document.
 const (
@@ -144,6 +145,12 @@ func (b *builder) tensorFlowServing() {
 // Everything is in config.properties. One worker per model instead of one per CPU of the node. The
 // interface for management listens inside the pod only; token authorization, which would write keys
 // into the read-only file system, is off for the same interface that the other presets leave open.
+//
+// The launcher makes TEMP the directory for Java's temporary files, and the image names one in its
+// read-only file system. It waits for Java as the container's first process and takes no SIGTERM, so
+// Java is ended by its own --stop, which finds it by a file in TEMP.
+//
+// It takes no IPv6 address to listen on: its pattern for addresses has no colon in the host.
 func (b *builder) torchServe() {
 	s := b.tier.Server
 	port := serverPort(s)
@@ -154,6 +161,8 @@ func (b *builder) torchServe() {
 	b.env.set("TS_CONFIG_FILE", FilesDirectory+"/config.properties")
 	b.env.set("LOG_LOCATION", "/tmp/logs")
 	b.env.set("METRICS_LOCATION", "/tmp/logs")
+	b.env.set("TEMP", "/tmp")
+	b.out.Termination.Stop = []string{"torchserve", "--stop"}
 	b.out.Probes = httpProbes(textOr(s.HealthPath, "/ping"), port)
 	if s.Batching != nil {
 		b.notApplied("server.batching", "TorchServe applies it to version 1.0 of the model, which is what torch-model-archiver "+
@@ -164,9 +173,9 @@ func (b *builder) torchServe() {
 func torchProperties(s *v1alpha1.Server, name, path string, ports []Port) string {
 	manage := distinct(ports[0].Number, append(ports[1:], Port{Number: torchManagePort}))[2].Number
 	lines := []string{
-		"inference_address=http://" + bindAll(ports[0].Number),
+		fmt.Sprintf("inference_address=http://0.0.0.0:%d", ports[0].Number),
 		fmt.Sprintf("management_address=http://127.0.0.1:%d", manage),
-		"metrics_address=http://" + bindAll(ports[1].Number),
+		fmt.Sprintf("metrics_address=http://0.0.0.0:%d", ports[1].Number),
 		"disable_token_authorization=true",
 		"enable_envvars_config=false",
 		"install_py_dep_per_model=false",
@@ -222,6 +231,3 @@ func distinct(http int32, others []Port) []Port {
 	}
 	return ports
 }
-
-// bindAll is a listening address on all interfaces.
-func bindAll(port int32) string { return fmt.Sprintf("0.0.0.0:%d", port) }

@@ -92,6 +92,18 @@ func TestServerPresets(t *testing.T) {
 	}
 }
 
+// TestTorchServeInAReadOnlyImage: it writes where it may, and is stopped by its own command, since its launcher takes no
+// SIGTERM.
+func TestTorchServeInAReadOnlyImage(t *testing.T) {
+	mb := testutil.MakeMemoryBudget("shop", "default").Tier(testutil.MakeTier("model", v1alpha1.RoleML).
+		Env("TEMP", "/home/model-server/tmp").Server(v1alpha1.PresetTorchServe).Obj()).Obj()
+	got := told(t, mb, &mb.Spec.Tiers[0], Facts{})
+	checkEnv(t, got, map[string]string{"TEMP": "/tmp", "LOG_LOCATION": "/tmp/logs", "METRICS_LOCATION": "/tmp/logs"})
+	if diff := cmp.Diff([]string{"torchserve", "--stop"}, got.Termination.Stop); diff != "" {
+		t.Errorf("stopped by (-want +got):\n%s", diff)
+	}
+}
+
 // TestTorchServeManagementPort: the interface that can load code stays inside the pod, on a port of its own.
 func TestTorchServeManagementPort(t *testing.T) {
 	mb := testutil.MakeMemoryBudget("shop", "default").Tier(testutil.MakeTier("model", v1alpha1.RoleML).
@@ -141,7 +153,8 @@ func TestBeat(t *testing.T) {
 	if diff := cmp.Diff(want, strings.Join(got.Command, " ")); diff != "" {
 		t.Errorf("command (-want +got):\n%s", diff)
 	}
-	checkEnv(t, got, map[string]string{"BROKER_URL": "secret bunoraa-broker/url", "CELERY_WORKER_POOL": "(unset)", "MEMORYBUDGET_RUNTIME": "beat"})
+	checkEnv(t, got, map[string]string{"BROKER_URL": "secret bunoraa-broker/url", "CELERY_WORKER_POOL": "(unset)", "MEMORYBUDGET_RUNTIME": "beat",
+		"CELERY_BEAT_DETACH": "", "LOADER": "", "MEMORYBUDGET_HEARTBEAT": "(unset)"})
 	if got.Probes != (Probes{}) {
 		t.Errorf("probes %+v", got.Probes)
 	}

@@ -9,10 +9,11 @@ import (
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 )
 
-// sizing is how a tier's worker processes were fitted into its pods.
+// sizing is how a tier's worker processes were fitted into its pods: each has a share, and is replaced
+// at a threshold below it.
 type sizing struct {
-	processes int32
-	threshold int64
+	processes        int32
+	share, threshold int64
 }
 
 // sized fits worker processes into a pod. asked is the number that the spec states, 0 where the
@@ -39,7 +40,7 @@ func (p plan) sized(tooSmall *TierTooSmallError, asked, most int32, threshold in
 	if threshold == 0 {
 		threshold = p.threshold(limit, count)
 	}
-	return sizing{processes: count, threshold: threshold}, nil
+	return sizing{processes: count, share: p.share(limit, count), threshold: threshold}, nil
 }
 
 // single checks a tier whose main process does the work: it must start, with a quarter to spare.

@@ -28,8 +28,8 @@ const (
 type Facts struct {
 	// BaselineBytes is the resident memory of a process that has imported the application.
 	BaselineBytes int64
-	// Python, Django, Celery and Gunicorn are versions such as 5.6.3.
-	Python, Django, Celery, Gunicorn string
+	// Celery is a version such as 5.6.3.
+	Celery string
 }
 
 // celeryOlderThan tells whether Celery is known to be older than major.minor. What is not known, or
@@ -108,6 +108,9 @@ type Termination struct {
 	Graceful int64
 	// SoftShutdown is Celery's worker_soft_shutdown_timeout: SoftShutdown + 10 < GracePeriod.
 	SoftShutdown int64
+	// Stop is run in the container after PreStop, for a program that SIGTERM does not end. Empty
+	// where there is none.
+	Stop []string
 }
 
 // ProbeKind is the way in which the kubelet asks.

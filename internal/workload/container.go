@@ -27,19 +27,31 @@ func (d *drawing) app() (*corev1ac.ContainerApplyConfiguration, error) {
 	}
 	c.WithCommand(d.told.Command...).WithArgs(d.told.Args...).
 		WithVolumeMounts(d.mounts()...).
-		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError)
+		WithTerminationMessagePolicy(corev1.TerminationMessageReadFile) // its log has texts of exceptions, with secrets in them
 	for _, port := range d.told.Ports {
 		c.WithPorts(corev1ac.ContainerPort().WithName(port.Name).WithContainerPort(port.Number).WithProtocol(corev1.ProtocolTCP))
 	}
 	if d.told.Overlay {
 		c.WithVolumeMounts(mount(libraryVolume, settings.LibraryDirectory).WithReadOnly(true))
 	}
-	if seconds := d.told.Termination.PreStop; seconds > 0 {
-		c.WithLifecycle(corev1ac.Lifecycle().WithPreStop(
-			corev1ac.LifecycleHandler().WithSleep(corev1ac.SleepAction().WithSeconds(seconds))))
+	if handler := preStop(d.told.Termination); handler != nil {
+		c.WithLifecycle(corev1ac.Lifecycle().WithPreStop(handler))
 	}
 	d.probes(c)
 	return c, nil
+}
+
+// preStop is what happens between the deletion of a pod and SIGTERM; nil where that is nothing. A
+// container has one handler, so where there is a command too, a shell does both.
+func preStop(t settings.Termination) *corev1ac.LifecycleHandlerApplyConfiguration {
+	switch {
+	case len(t.Stop) > 0:
+		command := append([]string{"/bin/sh", "-c", `sleep "$0"; exec "$@"`, strconv.FormatInt(t.PreStop, 10)}, t.Stop...)
+		return corev1ac.LifecycleHandler().WithExec(corev1ac.ExecAction().WithCommand(command...))
+	case t.PreStop > 0:
+		return corev1ac.LifecycleHandler().WithSleep(corev1ac.SleepAction().WithSeconds(t.PreStop))
+	}
+	return nil
 }
 
 // verify is the init container: the tier's own image, environment, limits and mounts, so that it

@@ -5,6 +5,7 @@ package workload
 
 import (
 	"bytes"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -30,20 +31,25 @@ func inputs(tb testing.TB) map[string]*v1alpha1.MemoryBudget {
 	}
 	all := map[string]*v1alpha1.MemoryBudget{}
 	for _, path := range append(paths, "../../examples/bunoraa.yaml") {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		mb := &v1alpha1.MemoryBudget{}
-		if err := yaml.UnmarshalStrict(data, mb); err != nil {
-			tb.Fatalf("%s: %v", path, err)
-		}
-		if mb.Namespace == "" {
-			mb.Namespace = "shop"
-		}
-		all[strings.TrimSuffix(filepath.Base(path), ".yaml")] = mb
+		all[strings.TrimSuffix(filepath.Base(path), ".yaml")] = parse(tb, path)
 	}
 	return all
+}
+
+func parse(tb testing.TB, path string) *v1alpha1.MemoryBudget {
+	tb.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	mb := &v1alpha1.MemoryBudget{}
+	if err := yaml.UnmarshalStrict(data, mb); err != nil {
+		tb.Fatalf("%s: %v", path, err)
+	}
+	if mb.Namespace == "" {
+		mb.Namespace = "shop"
+	}
+	return mb
 }
 
 // rendered is the template of a tier, which the test expects to exist.
@@ -137,23 +143,45 @@ func TestGolden(t *testing.T) {
 			for _, object := range objects(t, mb) {
 				documents = append(documents, scrub(t, object))
 			}
-			got := bytes.Join(documents, []byte("---\n"))
-			path := filepath.Join("testdata", "golden", name+".yaml")
-			if *update {
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("objects differ from %s; -update writes it anew (-want +got):\n%s", path, diff)
-			}
+			checkGolden(t, filepath.Join("testdata", "golden", name+".yaml"), bytes.Join(documents, []byte("---\n")))
 		})
 	}
+}
+
+func checkGolden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("objects differ from %s; -update writes it anew (-want +got):\n%s", path, diff)
+	}
+}
+
+// TestShopOfThePythonTests: what the tests in test/python run under the real programs is what is rendered here. They
+// have it as JSON, since they need neither Go nor a YAML library.
+func TestShopOfThePythonTests(t *testing.T) {
+	const directory = "../../test/python/testdata/"
+	var documents []json.RawMessage
+	for _, object := range objects(t, parse(t, directory+"shop.yaml")) {
+		document, err := yaml.YAMLToJSON(scrub(t, object))
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, document)
+	}
+	got, err := json.MarshalIndent(documents, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, directory+"shop.json", append(got, '\n'))
 }

@@ -1,39 +1,19 @@
 # Copyright The MemoryBudget Authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: a Redis server, and tiers whose package was copied by the real bootstrap code."""
-import hashlib
+"""Fixtures: a Redis server, and tiers whose package was copied by the container that does so in a pod."""
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import celery
 import django
 import gunicorn
 import pytest
 import redis
-from programs import HERE, SAMPLE, Gunicorn, Program, Tier, Worker, clean_environment, free_port, wait_for
+from programs import SAMPLE, Gunicorn, Program, Tier, Worker, clean_environment, free_port, wait_for
+from rendered import SHARED, SOURCE, digest
 
-SOURCE = Path(os.environ.get("MEMORYBUDGET_PYTHON_SOURCE") or HERE.parent.parent / "internal/settings/python")
-
-SHARED = {
-    "version": 1,
-    "django": {
-        "settingsModule": "core.settings.production",
-        "disableApps": ["toolbar"],
-        "disableMiddleware": ["toolbar.middleware.ToolbarMiddleware"],
-        "debug": "Disabled",
-        "logLevel": "WARNING",
-    },
-    "database": {"connMaxAgeSeconds": 300, "connectTimeoutSeconds": 10},
-    "cache": {"maxConnections": 50, "socketTimeoutSeconds": 5},
-    "celery": {
-        "app": "core",
-        "settings": {"task_acks_late": True, "worker_proc_alive_timeout": 60, "worker_eta_task_limit": 100},
-        "taskRoutes": [{"pattern": "recommendations.tasks.train_*", "queue": "ml"}],
-    },
-}
 #: Variables that every tier gets; for tests to add to.
 TIER_VARIABLES = {}
 
@@ -62,8 +42,7 @@ def changed(base, **changes):
 
 def digests(source):
     """Return NAME=SHA256 for every file in a directory."""
-    return ["%s=%s" % (path.name, hashlib.sha256(path.read_bytes()).hexdigest())
-            for path in sorted(source.iterdir()) if path.is_file()]
+    return [digest(path) for path in sorted(source.iterdir()) if path.is_file()]
 
 
 def make_source(directory, shared):
@@ -77,7 +56,7 @@ def make_source(directory, shared):
 
 
 def bootstrap(source, target, verify="0", files=None, environment=None, cwd=SAMPLE):
-    """Run the code of the init container."""
+    """Run the code of the init container by itself."""
     code = (SOURCE / "bootstrap.py").read_text()
     return subprocess.run(
         [sys.executable, "-I", "-c", code, str(source), str(target), verify, *(files or digests(source))],
@@ -92,7 +71,7 @@ def redis_server(tmp_path_factory):
     port = free_port()
     program = Program(["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "",
                        "--dir", str(directory)], directory / "log", clean_environment(), directory)
-    client = redis.Redis(port=port)
+    client = redis.Redis(host="127.0.0.1", port=port)
 
     def answers():
         program.running()
@@ -125,14 +104,13 @@ def make_tier(tmp_path, broker):
     """Return a function that makes a tier from changes to the shared settings and variables."""
     made = []
 
-    def make(shared=None, cwd=SAMPLE, **variables):
-        directory = tmp_path / ("tier%d" % len(made))
-        directory.mkdir()
-        source = make_source(directory / "source", changed(SHARED, **(shared or {})))
-        package = directory / "lib" / "memorybudget"
-        done = bootstrap(source, package)
+    def make(shared=None, cwd=SAMPLE, redis_url=None, env_from=(), **variables):
+        home = tmp_path / ("tier%d" % len(made))
+        (home / "run").mkdir(parents=True)
+        make_source(home / "source", changed(SHARED, **(shared or {})))
+        made.append(Tier(home, redis_url or url_of(broker), {**TIER_VARIABLES, **variables}, cwd, env_from))
+        done = made[-1].verify("job", made[-1].environment("job", init=True), check=False)
         assert done.returncode == 0, done.stdout.decode()
-        made.append(Tier(package, url_of(broker), "h" * 10, {**TIER_VARIABLES, **variables}, cwd))
         return made[-1]
 
     return make

@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+from rendered import HERE, Container
+
 SAMPLE = HERE / "sample"
 #: Seconds after which something that has not happened will not happen. Generous: machines are slow.
 PATIENCE = 90
@@ -82,16 +83,15 @@ class Program:
 
 
 class Gunicorn(Program):
-    """A web tier."""
+    """The web tier."""
 
-    def __init__(self, tier, log, **told):
-        """Start gunicorn as the tier's container does and wait until it answers."""
-        self.port = free_port()
-        told = {"bind": "127.0.0.1:%d" % self.port, "application": "core.wsgi:application",
-                "workers": 1, "threads": 2, "worker_class": "gthread", "loglevel": "info", **told}
-        environment = {**tier.environment("gunicorn"), "MEMORYBUDGET_GUNICORN": json.dumps(told)}
-        environment["GUNICORN_CMD_ARGS"] = "--config %s" % (tier.package / "gunicorn_conf.py")
-        super().__init__([sys.executable, "-m", "gunicorn", told["application"]], log, environment, tier.cwd)
+    def __init__(self, tier, log, address="127.0.0.1", **told):
+        """Start gunicorn as the tier's container does and wait until it answers; `told` is told besides."""
+        self.address, self.port = address, free_port()
+        environment = tier.environment("web")
+        environment["MEMORYBUDGET_GUNICORN"] = json.dumps(
+            {**json.loads(environment["MEMORYBUDGET_GUNICORN"]), "port": self.port, **told})
+        super().__init__(tier.command("web", environment), log, environment, tier.cwd)
         try:
             wait_for("gunicorn answers", lambda: self.running() and self.status("/healthz"))
         except AssertionError as error:
@@ -100,7 +100,7 @@ class Gunicorn(Program):
 
     def answer(self, path, host):
         """Return (status, body) of the answer to a GET request; redirects are not followed."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path, headers={"Host": host, "Connection": "close"})
             response = connection.getresponse()
@@ -123,36 +123,45 @@ class Gunicorn(Program):
 
 
 class Tier:
-    """What the pods of a tier have in common: the copied package, the settings, the environment."""
+    """What the pods of the shop's tiers have in common: the operator's directory, the broker, the image."""
 
-    def __init__(self, package, redis_url, digest, variables, cwd=SAMPLE):
-        """Describe a tier whose package was copied to `package`."""
-        self.package, self.redis_url, self.digest, self.cwd = Path(package), redis_url, digest, cwd
-        self.variables = variables
+    def __init__(self, home, redis_url, variables, cwd=SAMPLE, env_from=()):
+        """Describe pods with their directory /memorybudget in `home` and the image's files in `cwd`."""
+        self.home, self.redis_url, self.variables, self.cwd = Path(home), redis_url, variables, cwd
+        self.env_from = dict(env_from)
+        self.package = self.home / "lib" / "memorybudget"
 
-    def environment(self, runtime, **variables):
-        """Return the environment of a container."""
+    def environment(self, tier, init=False, **variables):
+        """Return the environment of a tier's container, with some variables for the test's sake."""
+        container = Container(tier, self.home, init)
         return {
             **clean_environment(),
-            "PYTHONPATH": str(self.package.parent),
+            **container.environment(self.redis_url, "127.0.0.1", self.env_from),
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "MEMORYBUDGET_SETTINGS": str(self.package / "settings.json"),
-            "MEMORYBUDGET_HASH": self.digest,
-            "MEMORYBUDGET_TIER": "shop",
-            "MEMORYBUDGET_RUNTIME": runtime,
-            "DJANGO_SETTINGS_MODULE": "memorybudget.settings",
-            "CELERY_LOADER": "memorybudget.loader:Loader",
-            "SHOP_REDIS_URL": self.redis_url,
             **self.variables,
             **variables,
         }
 
-    def python(self, code, runtime="process", **variables):
-        """Run some code in the tier's environment and return the JSON that it prints last."""
-        done = subprocess.run([sys.executable, "-c", code], env=self.environment(runtime, **variables),
-                              cwd=str(self.cwd), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=PATIENCE)
+    def command(self, tier, environment, init=False):
+        """Return the command line of a tier's container."""
+        return Container(tier, self.home, init).command(environment)
+
+    def verify(self, tier, environment, check=True):
+        """Run the init container of a tier, with or without the check."""
+        command = self.command(tier, environment, init=True)
+        if not check:
+            command[command.index("1")] = "0"
+        return self.run(command, environment, stderr=subprocess.STDOUT)
+
+    def run(self, command, environment, stderr=subprocess.PIPE):
+        """Run a command to its end and return what became of it."""
+        return subprocess.run(command, env=environment, cwd=str(self.cwd), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=stderr, timeout=2 * PATIENCE)
+
+    def python(self, code, tier="job", **variables):
+        """Run some code in a tier's environment and return the JSON that it prints last."""
+        done = self.run([sys.executable, "-c", code], self.environment(tier, **variables))
         assert done.returncode == 0, done.stderr.decode()
         return json.loads(done.stdout.decode().splitlines()[-1])
 
@@ -160,16 +169,15 @@ class Tier:
 class Worker(Program):
     """A Celery tier."""
 
-    def __init__(self, tier, log, app="core", queues="celery", pool="processes", concurrency=2, **variables):
+    def __init__(self, tier, log, name="worker", app=None, **variables):
         """Start a worker as the tier's container does; it may not be ready yet."""
-        self.heartbeat = Path(str(log) + ".heartbeat")
-        environment = tier.environment(
-            "celery", CELERY_WORKER_QUEUES=queues, CELERY_WORKER_POOL=pool,
-            CELERY_WORKER_CONCURRENCY=str(concurrency), CELERY_WORKER_PREFETCH_MULTIPLIER="1",
-            CELERY_WORKER_INCLUDE="memorybudget.hooks", CELERY_WORKER_HOSTNAME="%s@here" % Path(log).stem,
-            MEMORYBUDGET_HEARTBEAT=str(self.heartbeat), **variables)
-        super().__init__([sys.executable, "-m", "celery", "-A", app, "worker", "-l", "info"], log,
-                         environment, tier.cwd)
+        self.node = "%s@here" % Path(log).stem
+        self.environment = tier.environment(name, CELERY_WORKER_HOSTNAME=self.node, **variables)
+        self.heartbeat = Path(self.environment["MEMORYBUDGET_HEARTBEAT"])
+        command = tier.command(name, self.environment)
+        if app:
+            command[command.index("core")] = app
+        super().__init__(command, log, self.environment, tier.cwd)
 
     def ready(self):
         """Wait until the worker takes tasks."""

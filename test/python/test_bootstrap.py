@@ -2,9 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The code in the pod template: copies what it was made for, and nothing else."""
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
-from conftest import SHARED, SOURCE, bootstrap, digests, make_source
+from conftest import bootstrap, digests, make_source
+from rendered import SHARED, SOURCE
+
+
+def ignore_sigterm():
+    """Make a new process ignore SIGTERM unless it handles it, as process 1 of a container does."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 @pytest.fixture
@@ -56,6 +65,17 @@ def test_a_second_run_replaces_the_copy(source, tmp_path):
     (tmp_path / "lib" / "settings.py").write_text("broken")
     assert bootstrap(source, tmp_path / "lib").returncode == 0
     assert digests(tmp_path / "lib") == digests(source)
+
+
+def test_a_pod_that_is_deleted_is_gone_at_once(source, tmp_path):
+    """As process 1 of a container, a program without a handler for it ignores SIGTERM."""
+    os.mkfifo(source / "slow")
+    process = subprocess.Popen([sys.executable, "-I", "-c", (SOURCE / "bootstrap.py").read_text(), str(source),
+                                str(tmp_path / "lib"), "0", "slow="], preexec_fn=ignore_sigterm)
+    writer = os.open(source / "slow", os.O_WRONLY)  # returns once it reads
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 128 + signal.SIGTERM
+    os.close(writer)
 
 
 def test_is_small_enough_for_a_pod_template():

@@ -5,6 +5,7 @@ import json
 
 import celery
 import pytest
+from conftest import TIER_VARIABLES
 
 READ = """
 import json
@@ -32,12 +33,18 @@ CELERY = {"celery": {"app": "plain", "settings": {"task_acks_late": True, "worke
           "django": None}
 
 
+@pytest.fixture(autouse=True)
+def no_django_and_no_broker(monkeypatch):
+    """Let the apps of this module run without Django, each with the broker that it names."""
+    monkeypatch.setitem(TIER_VARIABLES, "DJANGO_SETTINGS_MODULE", "")
+    monkeypatch.setitem(TIER_VARIABLES, "CELERY_BROKER_URL", "")
+
+
 @pytest.fixture
 def read(make_tier):
     """Return a function that reads an app's settings in a fresh process."""
     def reader(module, **variables):
-        tier = make_tier(CELERY)
-        return tier.python(READ % module, DJANGO_SETTINGS_MODULE="", **variables)
+        return make_tier(CELERY).python(READ % module, **variables)
     return reader
 
 
@@ -75,6 +82,25 @@ def test_the_tier_wins_over_what_all_share(read):
     assert (found["alive"], found["acks_late"]) == (90, True)
 
 
+def test_the_broker_that_is_stated_is_read_from_and_written_to(make_tier):
+    """Celery prefers these two settings to CELERY_BROKER_URL; the resource's broker is for both."""
+    code = """
+import json
+from celery import Celery
+class Config:
+    CELERY_BROKER_READ_URL = "memory://read"
+    CELERY_BROKER_WRITE_URL = "memory://write"
+app = Celery("x")
+app.config_from_object(Config, namespace="CELERY")
+app.conf.broker_read_url
+app.conf.update(broker_write_url="memory://again")
+print(json.dumps([app.connection_for_read().hostname, app.connection_for_write().hostname]))
+"""
+    assert make_tier().python(code, CELERY_BROKER_URL="memory://stated") == ["stated", "stated"]
+    no_broker = make_tier({"celery": {"settings": {}}})
+    assert no_broker.python(code, CELERY_BROKER_URL="memory://stated") == ["read", "write"]
+
+
 def test_without_the_loader_the_app_is_as_it_was(read):
     found = read("plain.namespaceless", CELERY_LOADER="")
     assert (found["acks_late"], found["ml"]) == (False, "wrong")
@@ -88,7 +114,7 @@ import json
 from celery import current_app
 print(json.dumps([current_app.conf.task_acks_late, current_app.conf.worker_prefetch_multiplier]))
 """
-    assert make_tier(CELERY, cwd=tmp_path).python(code, DJANGO_SETTINGS_MODULE="") == [True, 3]
+    assert make_tier(CELERY, cwd=tmp_path).python(code) == [True, 3]
 
 
 def test_disable_prefetch_only_on_redis_from_5_6(make_tier):
@@ -104,8 +130,8 @@ print(json.dumps(found))
 """
     real = celery.VERSION[:2] >= (5, 6)
     tier = make_tier(CELERY)
-    assert tier.python(code % "redis://localhost/0", DJANGO_SETTINGS_MODULE="") == [True if real else None, True]
-    assert not any(tier.python(code % "amqp://localhost//", DJANGO_SETTINGS_MODULE=""))
+    assert tier.python(code % "redis://localhost/0") == [True if real else None, True]
+    assert not any(tier.python(code % "amqp://localhost//"))
 
 
 def test_routes_keep_the_kind_that_code_expects(make_tier):
@@ -120,7 +146,7 @@ app.conf.task_routes["c.d"] = {"queue": "added"}
 app.conf.task_routes.update({"e.f": "short"})
 print(json.dumps([app.amqp.router.route({}, name)["queue"].name for name in ("a.b", "c.d", "e.f", "ml.x")]))
 """
-    assert make_tier(CELERY).python(code, DJANGO_SETTINGS_MODULE="") == ["own", "added", "short", "ml"]
+    assert make_tier(CELERY).python(code) == ["own", "added", "short", "ml"]
 
 
 def test_a_question_mark_makes_a_pattern_and_the_conf_stays_printable(make_tier):
@@ -132,7 +158,7 @@ app.conf.task_routes = {"jobs.*": {"queue": "jobs"}, "jobs.step_1": {"queue": "w
 found = [app.amqp.router.route({}, name)["queue"].name for name in ("jobs.step_1", "jobs.step_22")]
 print(json.dumps([found, sorted(json.loads(json.dumps(app.conf.task_routes)))]))
 """
-    assert make_tier(CELERY).python(code, DJANGO_SETTINGS_MODULE="") == [
+    assert make_tier(CELERY).python(code) == [
         ["steps", "jobs"], ["jobs.*", "jobs.step_?", "ml.*"]]
 
 
@@ -149,7 +175,7 @@ app.conf.clear()
 found += [app.conf.task_acks_late, app.conf.task_time_limit]
 print(json.dumps(found))
 """
-    assert make_tier(CELERY).python(code, DJANGO_SETTINGS_MODULE="") == [True, True, 2, True, 7]
+    assert make_tier(CELERY).python(code) == [True, True, 2, True, 7]
 
 
 def test_an_app_survives_pickling(make_tier):
@@ -164,7 +190,7 @@ changes = pickle.loads(pickle.dumps(app.conf.changes))
 print(json.dumps([other.conf.task_acks_late, other.conf.task_time_limit, type(changes).__name__,
                   changes["task_acks_late"]]))
 """
-    assert make_tier(CELERY).python(code, DJANGO_SETTINGS_MODULE="") == [True, 7, "dict", False]
+    assert make_tier(CELERY).python(code) == [True, 7, "dict", False]
 
 
 def test_nothing_is_touched_where_nothing_is_stated(make_tier):
@@ -176,5 +202,5 @@ app = Celery("x", broker="memory://")
 print(json.dumps([app.conf.task_acks_late, loader.in_force(app), type(app.conf.changes).__name__]))
 """
     tier = make_tier({"celery": None, "django": None})
-    assert tier.python(code, DJANGO_SETTINGS_MODULE="") == [False, False, "dict"]
+    assert tier.python(code) == [False, False, "dict"]
     assert json.loads((tier.package / "settings.json").read_text()).get("celery") is None

@@ -5,7 +5,8 @@ import importlib
 import json
 
 import pytest
-from conftest import SHARED, bootstrap, changed, make_source
+from conftest import bootstrap, changed, make_source
+from rendered import SHARED
 
 DATABASE = {"connMaxAgeSeconds": 300, "connectTimeoutSeconds": 10}
 CACHE = {"maxConnections": 50, "socketTimeoutSeconds": 5}

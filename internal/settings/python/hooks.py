@@ -3,9 +3,8 @@
 """The heartbeat file of a Celery worker, for a probe that looks at its age.
 
 Named by ``CELERY_WORKER_INCLUDE``. The worker's main process touches the file in the variable
-``MEMORYBUDGET_HEARTBEAT`` (default ``/memorybudget/run/heartbeat``) every
-``MEMORYBUDGET_HEARTBEAT_SECONDS`` (default 5), from a thread, and stops to do so when its event loop
-has hung:
+``MEMORYBUDGET_HEARTBEAT`` every ``MEMORYBUDGET_HEARTBEAT_SECONDS`` (default 5), from a thread, and
+stops to do so when its event loop has hung:
 
 * while the event loop runs, a timer in it must have fired within the last six intervals;
 * while a solo pool runs a task, that task *is* the loop, so the thread alone counts;
@@ -21,7 +20,7 @@ import time
 from celery import bootsteps, current_app
 from celery.worker import state
 
-PATH = os.environ.get("MEMORYBUDGET_HEARTBEAT") or "/memorybudget/run/heartbeat"
+PATH = os.environ["MEMORYBUDGET_HEARTBEAT"]
 #: Seconds between two touches, and between two ticks of the event loop.
 INTERVAL = float(os.environ.get("MEMORYBUDGET_HEARTBEAT_SECONDS") or 5)
 #: Seconds after which an event loop that does not tick has hung.

@@ -7,6 +7,9 @@ one JSON line per stage to the descriptor, each complete in itself, and ``done``
 come from the running libraries: ``django.conf.settings`` after ``django.setup()``, the Celery app's
 ``conf``, gunicorn's own ``Config``; never from our own files. No URL, credential or exception text
 is ever reported: a traceback goes to the container's log, a code into ``problems``.
+
+The size of the process is reported only where the whole application was imported. Of what the tier is
+told, ``RecycleLoop`` says that a worker process would be replaced at a size below which it starts.
 """
 import importlib
 import json
@@ -23,6 +26,8 @@ HEAVY = ("torch", "tensorflow", "transformers", "sklearn", "pandas", "numpy", "s
          "jax", "onnxruntime", "spacy", "xgboost", "lightgbm", "cv2", "sentence_transformers")
 #: Worker classes that call post_request, by which RSS recycling works.
 RECYCLING = ("sync", "gthread", "gevent", "eventlet")
+#: Least distance between the size of a process that has done nothing yet and that of its replacement.
+HEADROOM = 1.25
 
 
 def clean(value):
@@ -47,7 +52,7 @@ class Report:
     def __init__(self, descriptor):
         """Report to a file descriptor that the application does not pass on to others."""
         os.set_inheritable(descriptor, False)
-        self.descriptor = descriptor
+        self.descriptor, self.failed = descriptor, False
         self.data = {"python": platform.python_version(), "settings": {}, "lost": [], "imports": [],
                      "problems": []}
 
@@ -77,12 +82,20 @@ class Report:
         line = text or json.dumps(self.data, separators=(",", ":"))
         os.write(self.descriptor, (line + "\n").encode("ascii"))
 
+    def imported(self, threshold=0):
+        """Note the size of this process, unless something of the application was not imported."""
+        if not self.failed:
+            self.data["baselineBytes"] = resident()
+            if 0 < threshold < self.data["baselineBytes"] * HEADROOM:
+                self.problem("RecycleLoop")
+
     def attempt(self, code, function, *arguments):
         """Call something that runs the application's code; a failure becomes a problem code."""
         try:
             return function(*arguments)
         except BaseException as error:  # noqa: BLE001 - SystemExit of the application included
             traceback.print_exc()
+            self.failed = True
             self.problem("ImportExited" if isinstance(error, SystemExit) else code)
             return None
 
@@ -138,7 +151,7 @@ def web(report):
         report.attempt("ImportFailed", load_wsgi, server)
     if memorybudget.shared().get("django"):
         report.attempt("UrlsImportFailed", part, "django", "load_urls")
-    report.data["baselineBytes"] = resident()
+    report.imported(int(memorybudget.tier("GUNICORN").get("max_rss_bytes") or 0))
     report.stage()
     app = memorybudget.shared().get("celery") and report.attempt("CeleryAppNotFound", part, "celery", "find")
     if app:
@@ -150,7 +163,7 @@ def worker(report):
     app = report.attempt("ImportFailed", part, "celery", "find")
     if app:
         report.attempt("ImportFailed", part, "celery", "load_tasks", app)
-    report.data["baselineBytes"] = resident()
+        report.imported(int(os.environ.get("CELERY_WORKER_MAX_MEMORY_PER_CHILD") or 0) * 1024)
     report.stage()
     if app:
         report.attempt("CelerySettingsUnreadable", part, "celery", "read", report, app)
@@ -174,7 +187,8 @@ def run(report):
         kind(report)
     if memorybudget.shared().get("django"):
         report.attempt("DjangoSettingsUnreadable", part, "django", "read", report)
-    report.data.setdefault("baselineBytes", resident())
+        if not kind:
+            report.imported()
 
 
 def main():

@@ -8,6 +8,7 @@ import memorybudget
 from celery import VERSION
 from celery.app.utils import find_app
 from celery.exceptions import QueueNotFound
+from kombu.transport import TRANSPORT_ALIASES
 from memorybudget import loader
 
 
@@ -40,24 +41,40 @@ def read(report, app):
     for name, value in settings.items():
         if conf.get(name) != value and name != "worker_disable_prefetch":
             report.lost("celery." + name[:64])
-    broker(report, conf)
+    broker(report, app)
     acknowledgement(report, app, settings)
     routing(report, app, routes)
 
 
-def broker(report, conf):
+def kind_of_broker(conf):
+    """Return the transport's name, or "unknown": a text that is no URL may be a password."""
+    url = conf.broker_read_url or conf.get("broker_transport") or "amqp"
+    first = url[0] if isinstance(url, (list, tuple)) else url
+    found = str(first).partition("://")[0].partition("+")[0]
+    return found if found in TRANSPORT_ALIASES else "unknown"
+
+
+def broker(report, app):
     """Kind of broker, and how it gets on with long tasks."""
-    transport = str(conf.broker_read_url or "").partition(":")[0]
+    conf, transport = app.conf, kind_of_broker(app.conf)
     report.setting("celery.broker_transport", transport)
+    if transport == "unknown":
+        report.problem("BrokerTransportUnknown")
     if older_than((5, 5)) and conf.get("worker_soft_shutdown_timeout"):
         report.problem("SoftShutdownUnsupported")
     if transport not in ("redis", "rediss", "sentinel"):
         return
     visible = (conf.broker_transport_options or {}).get("visibility_timeout", 3600)
     report.setting("celery.visibility_timeout", visible)
-    limit = float(os.environ.get("CELERY_WORKER_TIME_LIMIT") or conf.task_time_limit or 0)
-    if conf.task_acks_late and limit >= visible:
+    if os.environ.get("MEMORYBUDGET_RUNTIME") == "celery" and longest(app) >= visible:
         report.problem("VisibilityTimeoutTooShort")
+
+
+def longest(app):
+    """Return how many seconds a task may stay unacknowledged: by default there is no limit."""
+    default = float(os.environ.get("CELERY_WORKER_TIME_LIMIT") or app.conf.task_time_limit or 0)
+    limits = [float(task.time_limit or default) for task in own_tasks(app) if task.acks_late]
+    return max((limit or float("inf") for limit in limits), default=0.0)
 
 
 def older_than(release):

@@ -7,7 +7,7 @@ JSON of at most 4096 bytes in the file ``MEMORYBUDGET_TERMINATION_LOG`` (default
 ``/dev/termination-log``). Whatever the application prints goes to the container's log; it cannot
 end this process, outlast ``MEMORYBUDGET_VERIFY_TIMEOUT`` seconds (default 120), or keep the tier
 from starting: when the kernel kills the whole container for its memory, the marker file tells the
-next try to report that instead of trying again.
+next try to report that instead of trying again. A pod that is deleted meanwhile is gone at once.
 """
 import json
 import os
@@ -53,16 +53,21 @@ def receive(read_end, deadline):
     return data.split(b"\n")[:-1], False
 
 
+def kill(process):
+    """End the probe and all that it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except OSError:
+        pass
+
+
 def end(process):
     """Wait shortly for the probe, then end it and all that it started; return its exit status."""
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
         pass
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except OSError:
-        pass
+    kill(process)
     return process.wait()
 
 
@@ -91,14 +96,23 @@ def last_report(lines):
     return {}
 
 
+def leave(number, frame):
+    """End for a signal, which would have no effect on process 1; what is under way is cleared away."""
+    raise SystemExit(128 + number)
+
+
 def probe():
     """Run the probe; return its report with the problem that ended it, if any."""
     timeout = float(os.environ.get("MEMORYBUDGET_VERIFY_TIMEOUT") or TIMEOUT)
     process, read_end = start()
-    lines, late = receive(read_end, time.monotonic() + timeout)
-    if late:
-        os.killpg(process.pid, signal.SIGKILL)
-    problem = failure(lines, late, end(process))
+    try:
+        lines, late = receive(read_end, time.monotonic() + timeout)
+        if late:
+            kill(process)
+        problem = failure(lines, late, end(process))
+    except SystemExit:
+        kill(process)
+        raise
     report = last_report(lines)
     found = report.get("problems")
     report["problems"] = [*(found if isinstance(found, list) else []), *([problem] if problem else [])]
@@ -121,18 +135,18 @@ def compose(report):
 
 def once():
     """Return a report, from the probe or, where the last try did not survive, about that."""
-    if os.path.exists(MARKER):
-        report = {"problems": ["OutOfMemory"]}
-    else:
-        with open(MARKER, "wb"):
-            pass
-        report = probe()
-    os.remove(MARKER)
-    return report
+    survived = not os.path.exists(MARKER)
+    with open(MARKER, "wb"):
+        pass
+    try:
+        return probe() if survived else {"problems": ["OutOfMemory"]}
+    finally:
+        os.remove(MARKER)
 
 
 def main():
     """Write the report; a failure of ours is a problem to report, never a reason not to start."""
+    signal.signal(signal.SIGTERM, leave)
     try:
         text = compose(once())
     except Exception:  # noqa: BLE001 - see above

@@ -41,6 +41,7 @@ var accepted = map[string][]edit{
 	"recycling with the default pool":           {{"spec.tiers[worker].celery.pool", ""}},
 	"concurrency 1 with Solo":                   {{"spec.tiers[ml].celery.concurrency", "1"}},
 	"requeue":                                   {{"spec.tiers[worker].celery.drain", "Requeue"}},
+	"requeue with the default pool":             {{"spec.tiers[worker].celery.drain", "Requeue"}, {"spec.tiers[worker].celery.pool", ""}},
 	"a Custom server":                           {{"spec.tiers[model].server", "{preset: Custom, command: [serve], port: 8080}"}, {"spec.tiers[model].image", ""}},
 	"TorchServe":                                {{"spec.tiers[model].server", "{preset: TorchServe, model: {name: m}}"}},
 	"TensorFlow Serving":                        {{"spec.tiers[model].server", "{preset: TensorFlowServing, model: {name: m}}"}},

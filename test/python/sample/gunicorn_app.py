@@ -9,6 +9,7 @@ threads = 16
 preload_app = True
 daemon = True
 keepalive = 11
+loglevel = "debug"
 raw_env = ["DJANGO_SETTINGS_MODULE=core.settings.production", "SHOP_RAW=1"]
 seen = os.environ.get("SHOP_SEEN", "/dev/null")
 

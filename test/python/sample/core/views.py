@@ -65,7 +65,7 @@ def effective(request):
         "caches": {alias: pool_of(caches[alias]) for alias in settings.CACHES},
         "round_trip": round_trips(),
         "levels": {name: logging.getLogger(None if name == "root" else name).getEffectiveLevel()
-                   for name in ("root", "django", "django.db.backends", "django.security", "audit")},
+                   for name in ("root", "django", "django.db.backends", "django.security", "audit", "gunicorn.error")},
         "root_handlers": len(logging.getLogger().handlers),
         "celery": {name: app.conf.get(name) for name in
                    ("task_acks_late", "worker_proc_alive_timeout", "task_reject_on_worker_lost")},

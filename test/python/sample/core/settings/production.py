@@ -72,6 +72,10 @@ LOGGING = {
 CELERY_BROKER_URL = REDIS_URL
 CELERY_RESULT_BACKEND = REDIS_URL
 CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_TIME_LIMIT = float(os.environ.get("SHOP_TIME_LIMIT", 600)) or None
+CELERY_BEAT_SCHEDULE = {
+    "bill": {"task": "orders.tasks.bill", "schedule": 1.0, "options": {"queue": "scheduled"}},
+}
 if "SHOP_POOL" in os.environ:
     CELERY_WORKER_POOL = os.environ["SHOP_POOL"]
 CELERY_WORKER_HIJACK_ROOT_LOGGER = True
