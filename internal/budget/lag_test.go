@@ -104,7 +104,7 @@ func (l *lagging) pass() {
 	for _, step := range plan.Steps[:n] {
 		truth := l.input()
 		was := measureUnready(truth)
-		l.over = l.over || lowersRollout(truth, step)
+		l.over = l.over || notPromised(truth, step)
 		l.write(step)
 		if is := measureUnready(l.input()); is > was && is > l.budget && !l.over {
 			l.rt.Fatalf("step %s raised the exposure from %d to %d, budget %d\nread %s\nplan %s\ntruth %s",
@@ -135,15 +135,14 @@ func measureUnready(in Input) int64 {
 	return Measure(in).Total()
 }
 
-// lowersRollout: the step lowers the replicas of a tier that is rolling out. Pods
-// that are created, deleted and created again for it may be missed.
-func lowersRollout(in Input, step Step) bool {
-	if step.Kind != Apply || step.Cause != CauseShrink {
-		return false
-	}
+// notPromised: the step is one of those after which pods may be missed, as the
+// documentation says: it lowers the replicas of a tier that is rolling out, or makes
+// a gated tier a paced one.
+func notPromised(in Input, step Step) bool {
 	for i, t := range sorted(in.Tiers) {
-		if t.Name == step.Tier {
-			return newPlanner(in).rolling(i)
+		if t.Name == step.Tier && step.Kind == Apply {
+			paced := step.Shape.Template == TemplateNew && t.Enforcement == Paced
+			return step.Cause == CauseShrink && newPlanner(in).rolling(i) || paced && t.Live != nil && t.Live.Gated
 		}
 	}
 	return false
