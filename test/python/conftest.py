@@ -6,13 +6,17 @@ import os
 import subprocess
 import sys
 
-import celery
+import celery.result
 import django
 import gunicorn
 import pytest
 import redis
 from programs import SAMPLE, Gunicorn, Program, Tier, Worker, clean_environment, free_port, wait_for
 from rendered import SHARED, SOURCE, digest
+
+# What it unsubscribes from does not matter here, and where the garbage collector calls it while the same client subscribes,
+# it waits for that for ever.
+del celery.result.AsyncResult.__del__
 
 #: Variables that every tier gets; for tests to add to.
 TIER_VARIABLES = {}

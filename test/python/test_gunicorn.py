@@ -142,7 +142,7 @@ def test_preload_shares_a_frozen_heap_with_one_thread(start_gunicorn, make_tier,
         "    with open(%r, 'w') as file:\n"
         "        file.write('%%d %%s' %% (gc.get_freeze_count(), connection.connection))\n" % str(seen))
     tier = make_tier(OMP_NUM_THREADS="4", SHOP_DATABASE=str(tmp_path / "shop.sqlite3"))
-    server = start_gunicorn(tier, preload_app=True, config=str(config))
+    server = start_gunicorn(tier, workers=1, preload_app=True, config=str(config))
     frozen, _, connection = seen.read_text().partition(" ")
     assert int(frozen) > 10000
     assert connection == "None"
