@@ -14,8 +14,8 @@ import redis
 from programs import SAMPLE, Gunicorn, Program, Tier, Worker, clean_environment, free_port, wait_for
 from rendered import SHARED, SOURCE, digest
 
-# What it unsubscribes from does not matter here, and where the garbage collector calls it while the same client subscribes,
-# it waits for that for ever.
+# What it unsubscribes from does not matter here, and where the garbage collector calls it while the same
+# client subscribes, it waits for ever for the lock that the client holds.
 del celery.result.AsyncResult.__del__
 
 #: Variables that every tier gets; for tests to add to.
