@@ -14,7 +14,19 @@ crd=$("$@" get customresourcedefinition memorybudgets.memorybudget.dev --ignore-
 if [ -z "$crd" ]; then
 	exit 0
 fi
-left=$("$@" get memorybudgets.memorybudget.dev --all-namespaces --no-headers --output custom-columns=NS:.metadata.namespace,NAME:.metadata.name)
+errors=$(mktemp)
+trap 'rm -f "$errors"' EXIT
+tries=30
+# A server that has just learned of the CRD may not list it among its resources for some seconds.
+until left=$("$@" get memorybudgets.memorybudget.dev --all-namespaces --no-headers \
+	--output custom-columns=NS:.metadata.namespace,NAME:.metadata.name 2>"$errors"); do
+	tries=$((tries - 1))
+	if [ "$tries" -eq 0 ] || ! grep -q "doesn't have a resource type" "$errors"; then
+		cat "$errors" >&2
+		exit 1
+	fi
+	sleep 1
+done
 if [ -n "$left" ]; then
 	{
 		echo "These MemoryBudgets, and every Deployment, Service and ConfigMap made for them, would be deleted with the CRD:"
