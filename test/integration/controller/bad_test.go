@@ -26,7 +26,7 @@ func quantity(text string) resource.Quantity { return resource.MustParse(text) }
 // uids are those of the pods of a tier.
 func (s *scene) uids(tier string) []string {
 	var all []string
-	for _, pod := range s.recorder.podsOf(tier) {
+	for _, pod := range s.recorder.PodsOf(tier) {
 		all = append(all, string(pod.UID))
 	}
 	slices.Sort(all)
@@ -135,7 +135,7 @@ func TestFailingTier(t *testing.T) {
 func (s *scene) failPull(tier string) {
 	s.t.Helper()
 	eventually(s.t, "a new pod", func(ctx context.Context) error {
-		for _, pod := range s.recorder.podsOf(tier) {
+		for _, pod := range s.recorder.PodsOf(tier) {
 			if isReady(pod) || pod.Status.Phase != corev1.PodRunning {
 				continue
 			}
@@ -143,7 +143,7 @@ func (s *scene) failPull(tier string) {
 			pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}
 			return admin.Status().Update(ctx, pod)
 		}
-		return fmt.Errorf("none of %d is new", len(s.recorder.podsOf(tier)))
+		return fmt.Errorf("none of %d is new", len(s.recorder.PodsOf(tier)))
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/testutil"
+	"github.com/memorybudget/memorybudget/test/ledger"
 )
 
 // story is something that the operator does with several writes.
@@ -171,7 +172,7 @@ func (s *scene) outcome() outcome {
 	for _, mb := range list(s, &v1alpha1.MemoryBudgetList{}, "").Items {
 		objects["Conditions"] = conditionsOf(&mb)
 	}
-	return outcome{objects, births(s.recorder.catchUp(s.t))}
+	return outcome{objects, ledger.Births(s.history())}
 }
 
 // awaitEmpty waits until nothing of a resource is left.
@@ -179,7 +180,7 @@ func (s *scene) awaitEmpty() {
 	s.t.Helper()
 	var left []string
 	eventually(s.t, "an empty namespace", func(context.Context) error {
-		if left = s.recorder.left(); len(left) > 0 {
+		if left = s.recorder.Left(); len(left) > 0 {
 			return fmt.Errorf("there is %v", left)
 		}
 		return nil

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/test/ledger"
 )
 
 // TestCreate: one resource becomes three Deployments that fit, with one write per object and two of the status, under
@@ -173,7 +174,7 @@ func (s *scene) patch(patch string) {
 	if err := admin.Patch(s.t.Context(), mb, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
 		s.t.Fatalf("%s: %v", patch, err)
 	}
-	s.edited = versionOf(mb)
+	s.edited = ledger.VersionOf(mb)
 }
 
 // rootPod is what "restricted" does not let in.

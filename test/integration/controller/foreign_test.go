@@ -16,6 +16,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/workload"
+	"github.com/memorybudget/memorybudget/test/ledger"
 )
 
 // TestNameConflict: objects of others with our names are left alone and named in the status, the rest goes on, and once
@@ -56,7 +57,7 @@ func TestNameConflict(t *testing.T) {
 				found := get(s, o.GetName(), o.DeepCopyObject().(client.Object))
 				found.SetManagedFields(nil)
 				if diff := cmp.Diff(essence(o), essence(found)); diff != "" {
-					t.Errorf("%s (-made +now):\n%s", keyOf(o), diff)
+					t.Errorf("%s (-made +now):\n%s", ledger.KeyOf(o), diff)
 				}
 				if err := admin.Delete(t.Context(), found); err != nil {
 					t.Fatal(err)
@@ -165,8 +166,8 @@ func TestForeignPods(t *testing.T) {
 // running are the pods of a tier that are past their gates.
 func (s *scene) running(tier string) []*corev1.Pod {
 	var found []*corev1.Pod
-	for _, pod := range s.recorder.podsOf(tier) {
-		if !gated(&pod.Spec) {
+	for _, pod := range s.recorder.PodsOf(tier) {
+		if !ledger.Gated(&pod.Spec) {
 			found = append(found, pod)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/test/ledger"
 )
 
 // TestScaledByHand: what somebody else scales is put back each time, at most once per edit, ever more slowly, and said.
@@ -109,11 +110,11 @@ func TestPodsDeletedByHand(t *testing.T) {
 	s.start(fault{})
 	s.create(application("1Gi").Reserve("0").Pod(slowly()).Tier(web(1, 1, 1), worker(0, 3, 3)).Obj())
 	s.awaitReady()
-	for _, pod := range s.recorder.podsOf("worker") {
+	for _, pod := range s.recorder.PodsOf("worker") {
 		s.deletePod(pod)
 	}
 	s.awaitReplicas(map[string]int{"web": 1, "worker": 3})
-	s.behindItsBack(func() { s.deletePod(s.recorder.podsOf("web")[0]) })
+	s.behindItsBack(func() { s.deletePod(s.recorder.PodsOf("web")[0]) })
 	s.awaitReplicas(map[string]int{"web": 1, "worker": 3})
 	s.awaitCondition(v1alpha1.ConditionWithinBudget, metav1.ConditionTrue, v1alpha1.ReasonWithinBudget)
 	s.awaitReady()
@@ -130,15 +131,15 @@ func TestDrain(t *testing.T) {
 	s.start(fault{})
 	s.create(small().Obj())
 	s.awaitReady()
-	objects := s.recorder.catchUp(t)
+	objects := s.history()
 	s.patch(`{"spec":{"pause":"Drain"}}`)
 	s.awaitReplicas(map[string]int{"web": 0, "worker": 0, "ml": 0})
 	mb := s.awaitReady()
 	if mb.Status.LimitedBy != v1alpha1.LimitedByPause {
 		t.Errorf("limited by %q", mb.Status.LimitedBy)
 	}
-	for key, counts := range births(s.recorder.catchUp(t)) {
-		if counts[1] != births(objects)[key][1] {
+	for key, counts := range ledger.Births(s.history()) {
+		if counts[1] != ledger.Births(objects)[key][1] {
 			t.Errorf("%s was deleted", key)
 		}
 	}
@@ -164,7 +165,7 @@ func TestHold(t *testing.T) {
 		mb.Spec.Tiers = append(mb.Spec.Tiers, mailer())
 	})
 	s.awaitStatus("a status", func(*v1alpha1.MemoryBudget) error { return nil })
-	s.deletePod(s.recorder.podsOf("worker")[0])
+	s.deletePod(s.recorder.PodsOf("worker")[0])
 	s.awaitReplicas(map[string]int{"web": 1, "worker": 2, "ml": 1})
 	s.settle()
 	held := s.awaitReady()
@@ -227,7 +228,7 @@ func (s *scene) deletePod(pod *corev1.Pod) {
 		s.t.Fatal(err)
 	}
 	eventually(s.t, "the deletion to be seen", func(context.Context) error {
-		if seen := s.recorder.seen(keyOf(pod), 0); seen != nil && seen.GetDeletionTimestamp() == nil {
+		if seen := s.recorder.Seen(ledger.KeyOf(pod), 0); seen != nil && seen.GetDeletionTimestamp() == nil {
 			return errors.New("it is there")
 		}
 		return nil

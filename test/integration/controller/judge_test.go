@@ -4,7 +4,6 @@
 package controller
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -18,6 +17,7 @@ import (
 	kstatus "sigs.k8s.io/cli-utils/pkg/kstatus/status"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/test/ledger"
 )
 
 // judge plays a history back.
@@ -26,51 +26,20 @@ type judge struct {
 	// ours are the operator's writes by the resource version that they made.
 	ours map[uint64]request
 	// foreign are the spans of resource versions in which a test did something to the tiers behind the operator's back.
-	foreign []span
+	foreign []ledger.Span
 }
-
-// span is from before an edit to after it.
-type span struct{ from, to uint64 }
 
 // within checks the budget at every version of a history.
-//
-// A write of the operator must leave the exposure within the budget or not raise it. Anything else may take it beyond
-// only after a foreign edit or a lowered budget, and until the cluster is settled within the budget again.
-func (j *judge) within(history []change) {
+func (j *judge) within(history []ledger.Change) {
 	j.t.Helper()
-	s, excused := newState(), false
-	for _, c := range history {
-		before := s.exposure()
-		former := s.budget
-		s.apply(c)
-		if s.budget == nil {
-			continue
-		}
-		after, budget := s.exposure(), s.budget.Spec.Memory.Value()
-		lowered := former != nil && budget < former.Spec.Memory.Value()
-		touched := slices.ContainsFunc(j.foreign, func(e span) bool { return e.from < c.version && c.version <= e.to })
-		excused = lowered || touched || excused && (after > budget || !s.settled())
-		if after > budget {
-			j.beyond(c, before, after, budget, excused)
-		}
+	budget := ledger.Judge{Foreign: j.foreign, Ours: func(c ledger.Change) (string, bool) {
+		write, isOurs := j.ours[c.Version]
+		return write.String(), isOurs
+	}}
+	for _, violation := range budget.Within(history).Violations {
+		j.t.Error(violation)
 	}
 }
-
-// beyond judges a change after which the exposure is above the budget.
-func (j *judge) beyond(c change, before, after, budget int64, excused bool) {
-	j.t.Helper()
-	write, isOurs := j.ours[c.version]
-	switch {
-	case isOurs && after > before:
-		j.t.Errorf("version %d: %s raised the exposure from %s to %s, beyond the budget of %s",
-			c.version, &write, mebibytes(before), mebibytes(after), mebibytes(budget))
-	case !isOurs && !excused:
-		j.t.Errorf("version %d: %s of %s took the exposure from %s to %s, beyond the budget of %s",
-			c.version, c.kind, c.key(), mebibytes(before), mebibytes(after), mebibytes(budget))
-	}
-}
-
-func mebibytes(n int64) string { return fmt.Sprintf("%dMi", n>>20) }
 
 // writesByVersion files the operator's successful writes by what they made.
 func writesByVersion(taps []*tap) map[uint64]request {
@@ -86,12 +55,12 @@ func writesByVersion(taps []*tap) map[uint64]request {
 }
 
 // told checks every status that was ever written.
-func (j *judge) told(history []change) {
+func (j *judge) told(history []ledger.Change) {
 	j.t.Helper()
 	var last *v1alpha1.MemoryBudget
 	for _, c := range history {
-		mb, ok := c.object.(*v1alpha1.MemoryBudget)
-		if !ok || c.kind == watch.Deleted {
+		mb, ok := c.Object.(*v1alpha1.MemoryBudget)
+		if !ok || c.Kind == watch.Deleted {
 			continue
 		}
 		if last != nil && last.UID != mb.UID {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/testutil"
+	"github.com/memorybudget/memorybudget/test/ledger"
 	"github.com/memorybudget/memorybudget/test/localcluster"
 )
 
@@ -147,7 +148,7 @@ func TestEnforcementSwitched(t *testing.T) {
 	s.awaitReady()
 	s.awaitReplicas(map[string]int{"web": 2, "worker": 2})
 	for name, want := range map[string]bool{"shop-web": true, "shop-worker": false} {
-		if got := gated(&get(s, name, &appsv1.Deployment{}).Spec.Template.Spec); got != want {
+		if got := ledger.Gated(&get(s, name, &appsv1.Deployment{}).Spec.Template.Spec); got != want {
 			t.Errorf("%s is gated: %v, want %v", name, got, want)
 		}
 	}
@@ -158,7 +159,7 @@ func TestEnforcementSwitched(t *testing.T) {
 func (s *scene) awaitImage(tier, image string, n int) {
 	s.t.Helper()
 	eventually(s.t, fmt.Sprintf("%d ready pods of %s", n, image), func(context.Context) error {
-		all := s.recorder.podsOf(tier)
+		all := s.recorder.PodsOf(tier)
 		for _, pod := range all {
 			if got := pod.Spec.Containers[0].Image; got != image || !isReady(pod) {
 				return fmt.Errorf("one of %d has the image %s, ready %v", len(all), got, isReady(pod))
@@ -174,18 +175,18 @@ func (s *scene) awaitImage(tier, image string, n int) {
 // leastReady is the least number of ready pods that a tier has had since it first had all.
 func (s *scene) leastReady(tier string) int {
 	s.t.Helper()
-	history, err := s.recorder.history()
+	history, err := s.recorder.History()
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	ready := map[string]bool{}
 	most, least := 0, 0
 	for _, c := range history {
-		pod, ok := c.object.(*corev1.Pod)
+		pod, ok := c.Object.(*corev1.Pod)
 		if !ok || pod.Labels[v1alpha1.TierLabel] != tier {
 			continue
 		}
-		if ready[pod.Name] = true; c.kind == watch.Deleted || pod.DeletionTimestamp != nil || !isReady(pod) {
+		if ready[pod.Name] = true; c.Kind == watch.Deleted || pod.DeletionTimestamp != nil || !isReady(pod) {
 			delete(ready, pod.Name)
 		}
 		if least = min(least, len(ready)); len(ready) > most {
@@ -198,8 +199,8 @@ func (s *scene) leastReady(tier string) int {
 // everSaid reports whether a condition ever had a reason.
 func (s *scene) everSaid(kind, reason string) bool {
 	s.t.Helper()
-	return slices.ContainsFunc(s.recorder.catchUp(s.t), func(c change) bool {
-		mb, ok := c.object.(*v1alpha1.MemoryBudget)
+	return slices.ContainsFunc(s.history(), func(c ledger.Change) bool {
+		mb, ok := c.Object.(*v1alpha1.MemoryBudget)
 		if !ok {
 			return false
 		}

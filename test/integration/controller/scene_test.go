@@ -15,16 +15,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/manager"
+	"github.com/memorybudget/memorybudget/test/ledger"
 	"github.com/memorybudget/memorybudget/test/testrbac"
 )
-
-type runtimeObject = runtime.Object
 
 const (
 	// patience bounds each wait for something that must happen.
@@ -68,10 +66,10 @@ func within(t *testing.T, limit time.Duration, what string, check func(context.C
 type scene struct {
 	t         *testing.T
 	namespace string
-	recorder  *recorder
+	recorder  *ledger.Recorder
 	operator  *operator
 	taps      []*tap
-	foreign   []span
+	foreign   []ledger.Span
 	// edited is the version of the latest edit of the resource; a status before it does not count.
 	edited uint64
 	// refusals are the resources whose writes the API server is expected to refuse.
@@ -94,9 +92,34 @@ func newScene(t *testing.T) *scene {
 			t.Error(err)
 		}
 	})
-	s := &scene{t: t, namespace: namespace.Name, recorder: record(t, namespace.Name)}
+	s := &scene{t: t, namespace: namespace.Name}
+	if err := s.record(); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(s.leave)
 	return s
+}
+
+// record watches the namespace until the test ends.
+func (s *scene) record() (err error) {
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	if s.recorder, err = ledger.Record(ctx, admin, s.namespace); err == nil {
+		s.t.Cleanup(s.recorder.Stop)
+	}
+	return err
+}
+
+// history is everything that happened so far.
+func (s *scene) history() []ledger.Change {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	all, err := s.recorder.CatchUp(ctx)
+	if err != nil {
+		s.t.Fatalf("waiting for the recorder to catch up: %v", err)
+	}
+	return all
 }
 
 // leave ends the operator.
@@ -112,7 +135,7 @@ func (s *scene) leave() {
 // verdict judges everything so far. Every test ends with it.
 func (s *scene) verdict() {
 	s.t.Helper()
-	history := s.recorder.catchUp(s.t)
+	history := s.history()
 	j := judge{t: s.t, ours: writesByVersion(s.taps), foreign: s.foreign}
 	j.within(history)
 	j.told(history)
@@ -210,7 +233,7 @@ func (s *scene) create(object client.Object) {
 	if err := admin.Create(s.t.Context(), object); err != nil {
 		s.t.Fatal(err)
 	}
-	s.edited = max(s.edited, versionOf(object))
+	s.edited = max(s.edited, ledger.VersionOf(object))
 }
 
 // get reads an object by name.
@@ -253,7 +276,7 @@ func (s *scene) update(name string, change func(*v1alpha1.MemoryBudget)) {
 	s.t.Helper()
 	mb := &v1alpha1.MemoryBudget{}
 	edit(s, name, mb, change)
-	s.edited = versionOf(mb)
+	s.edited = ledger.VersionOf(mb)
 }
 
 // behindItsBack does something to the tiers that is not the operator's doing.
@@ -261,7 +284,7 @@ func (s *scene) behindItsBack(do func()) {
 	s.t.Helper()
 	from := s.now()
 	do()
-	s.foreign = append(s.foreign, span{from, s.now()})
+	s.foreign = append(s.foreign, ledger.Span{From: from, To: s.now()})
 }
 
 // now is the cluster's latest resource version.

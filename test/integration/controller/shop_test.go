@@ -18,6 +18,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/testutil"
+	"github.com/memorybudget/memorybudget/test/ledger"
 	"github.com/memorybudget/memorybudget/test/localcluster"
 )
 
@@ -86,7 +87,7 @@ func (s *scene) awaitStatus(what string, check func(*v1alpha1.MemoryBudget) erro
 	s.t.Helper()
 	var mb *v1alpha1.MemoryBudget
 	eventually(s.t, what, func(context.Context) error {
-		object := s.recorder.seen("MemoryBudget/shop", s.edited)
+		object := s.recorder.Seen("MemoryBudget/shop", s.edited)
 		if object == nil {
 			return errors.New("not seen yet")
 		}
@@ -139,7 +140,7 @@ func (s *scene) awaitReplicas(want map[string]int) {
 	s.t.Helper()
 	eventually(s.t, fmt.Sprintf("ready pods %v", want), func(context.Context) error {
 		for name, n := range want {
-			all := s.recorder.podsOf(name)
+			all := s.recorder.PodsOf(name)
 			ready := 0
 			for _, pod := range all {
 				if isReady(pod) {
@@ -168,7 +169,7 @@ func (s *scene) awaitGone(name string, object client.Object) {
 	s.t.Helper()
 	eventually(s.t, "the end of "+name, func(context.Context) error {
 		object.SetName(name)
-		if s.recorder.seen(keyOf(object), 0) != nil {
+		if s.recorder.Seen(ledger.KeyOf(object), 0) != nil {
 			return errors.New("it is there")
 		}
 		return nil
@@ -180,7 +181,7 @@ func (s *scene) awaitAnother(name string, object client.Object, not types.UID) {
 	s.t.Helper()
 	eventually(s.t, "another "+name, func(context.Context) error {
 		object.SetName(name)
-		if found := s.recorder.seen(keyOf(object), 0); found == nil || found.GetUID() == not {
+		if found := s.recorder.Seen(ledger.KeyOf(object), 0); found == nil || found.GetUID() == not {
 			return errors.New("there is none")
 		}
 		return nil

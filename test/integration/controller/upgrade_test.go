@@ -181,7 +181,7 @@ func TestNewBaseline(t *testing.T) {
 	s.awaitReady()
 	before, told := s.generations(), s.variable("worker", variable)
 
-	pod := get(s, s.recorder.podsOf("worker")[0].Name, &corev1.Pod{})
+	pod := get(s, s.recorder.PodsOf("worker")[0].Name, &corev1.Pod{})
 	pod.Status.InitContainerStatuses[0].State.Terminated.Message = strings.Replace(verified, "62914560", "104857600", 1)
 	if err := admin.Status().Update(t.Context(), pod); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
 // Copyright The MemoryBudget Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package controller
+package ledger
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,8 +15,7 @@ import (
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 )
 
-// state is a namespace at one resource version. What it says about memory is computed here alone: no code of the operator
-// takes part in judging the operator.
+// state is a namespace at one resource version.
 type state struct {
 	budget      *v1alpha1.MemoryBudget
 	deployments map[types.UID]*appsv1.Deployment
@@ -33,9 +32,9 @@ func newState() *state {
 }
 
 // apply moves the state to the next version.
-func (s *state) apply(c change) {
-	gone := c.kind == watch.Deleted
-	switch o := c.object.(type) {
+func (s *state) apply(c Change) {
+	gone := c.Kind == watch.Deleted
+	switch o := c.Object.(type) {
 	case *v1alpha1.MemoryBudget:
 		if s.budget = o; gone {
 			s.budget = nil
@@ -63,15 +62,26 @@ func (s *state) charge() (sum int64) {
 	return sum
 }
 
+// gatedCharge is what the pods hold whose template has the gate.
+func (s *state) gatedCharge() (sum int64) {
+	for _, pod := range s.pods {
+		if owner := metav1.GetControllerOf(pod); owner != nil && s.sets[owner.UID] != nil && Gated(&s.sets[owner.UID].Spec.Template.Spec) {
+			sum += podCharge(pod)
+		}
+	}
+	return sum
+}
+
 func podCharge(pod *corev1.Pod) int64 {
 	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	if pod.Labels[v1alpha1.NameLabel] == "" || gated(&pod.Spec) || ended {
+	if pod.Labels[v1alpha1.NameLabel] == "" || Gated(&pod.Spec) || ended {
 		return 0
 	}
 	return specBytes(&pod.Spec)
 }
 
-func gated(spec *corev1.PodSpec) bool {
+// Gated reports whether a pod waits for the operator.
+func Gated(spec *corev1.PodSpec) bool {
 	for _, gate := range spec.SchedulingGates {
 		if gate.Name == "memorybudget.dev/memory" {
 			return true
@@ -134,7 +144,7 @@ func (s *state) settled() bool {
 
 // shortfall is what a ReplicaSet may still create by itself.
 func (s *state) shortfall(set *appsv1.ReplicaSet) int64 {
-	if gated(&set.Spec.Template.Spec) {
+	if Gated(&set.Spec.Template.Spec) {
 		return 0
 	}
 	return max(0, replicas(set.Spec.Replicas)-s.alive(set)) * specBytes(&set.Spec.Template.Spec)
@@ -154,7 +164,7 @@ func (s *state) alive(set *appsv1.ReplicaSet) (n int64) {
 // potential is what a Deployment may have its ReplicaSets create beyond what they are sized for.
 func (s *state) potential(d *appsv1.Deployment) int64 {
 	bytes := specBytes(&d.Spec.Template.Spec)
-	if gated(&d.Spec.Template.Spec) {
+	if Gated(&d.Spec.Template.Spec) {
 		bytes = 0
 	}
 	var sized, newest, others int64

@@ -1,0 +1,86 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ledger
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Span is from before something was done to the tiers behind the operator's back to after it, in resource versions.
+type Span struct{ From, To uint64 }
+
+// Judge knows who did what.
+type Judge struct {
+	// Ours says which write of the operator made a change, if one did.
+	Ours func(Change) (write string, ours bool)
+	// Foreign are the spans in which somebody else did something to the tiers.
+	Foreign []Span
+}
+
+// Verdict is what a history shows.
+type Verdict struct {
+	// Violations are the broken promises, one sentence each.
+	Violations []string
+	// Changes is how many resource versions were looked at.
+	Changes int
+	// Highest is the largest exposure at any of them, and HighestGated the largest charge of the gated tiers' pods, in bytes.
+	Highest, HighestGated int64
+	// Beyond is the largest amount, in bytes, by which something that others did took the exposure above the budget.
+	Beyond int64
+}
+
+// Within checks the budget at every version of a history.
+//
+// A write of the operator must leave the exposure within the budget or not raise it. Anything else may take it beyond
+// only after a foreign act or a lowered budget, and until the cluster is settled within the budget again. Nothing at all
+// may raise the charge of the gated tiers to more than the budget.
+func (j *Judge) Within(history []Change) Verdict {
+	var v Verdict
+	s, excused := newState(), false
+	for _, c := range history {
+		before, gatedBefore, former := s.exposure(), s.gatedCharge(), s.budget
+		s.apply(c)
+		v.Changes++
+		if s.budget == nil {
+			continue
+		}
+		after, gated, budget := s.exposure(), s.gatedCharge(), s.budget.Spec.Memory.Value()
+		lowered := former != nil && budget < former.Spec.Memory.Value()
+		touched := slices.ContainsFunc(j.Foreign, func(e Span) bool { return e.From < c.Version && c.Version <= e.To })
+		excused = lowered || touched || excused && (after > budget || !s.settled())
+		v.Highest, v.HighestGated = max(v.Highest, after), max(v.HighestGated, gated)
+		if after > budget {
+			v.add(j.beyond(c, before, after, budget, excused))
+			v.Beyond = max(v.Beyond, after-budget)
+		}
+		if gated > budget && gated > gatedBefore {
+			v.add(fmt.Sprintf("version %d: %s of %s raised the charge of the gated tiers from %s to %s, beyond the budget of %s",
+				c.Version, c.Kind, c.Key(), mebibytes(gatedBefore), mebibytes(gated), mebibytes(budget)))
+		}
+	}
+	return v
+}
+
+func (v *Verdict) add(violation string) {
+	if violation != "" {
+		v.Violations = append(v.Violations, violation)
+	}
+}
+
+// beyond judges a change after which the exposure is above the budget.
+func (j *Judge) beyond(c Change, before, after, budget int64, excused bool) string {
+	write, isOurs := j.Ours(c)
+	switch {
+	case isOurs && after > before:
+		return fmt.Sprintf("version %d: %s raised the exposure from %s to %s, beyond the budget of %s",
+			c.Version, write, mebibytes(before), mebibytes(after), mebibytes(budget))
+	case !isOurs && !excused:
+		return fmt.Sprintf("version %d: %s of %s took the exposure from %s to %s, beyond the budget of %s",
+			c.Version, c.Kind, c.Key(), mebibytes(before), mebibytes(after), mebibytes(budget))
+	}
+	return ""
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%dMi", n>>20) }
