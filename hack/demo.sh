@@ -6,7 +6,7 @@ set -euo pipefail
 dir=$1       # directory of the local control plane
 bin=$2       # directory with memorybudget and kubectl-memorybudget
 kubebin=$3   # directory with kubectl
-example=examples/bunoraa.yaml
+example=examples/bunoraa/memorybudget.yaml
 
 export KUBECONFIG=$dir/kubeconfig PATH=$bin:$kubebin:$PATH
 

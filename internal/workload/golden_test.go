@@ -29,8 +29,8 @@ func inputs(tb testing.TB) map[string]*v1alpha1.MemoryBudget {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	all := map[string]*v1alpha1.MemoryBudget{}
-	for _, path := range append(paths, "../../examples/bunoraa.yaml") {
+	all := map[string]*v1alpha1.MemoryBudget{"bunoraa": parse(tb, "../../examples/bunoraa/memorybudget.yaml")}
+	for _, path := range paths {
 		all[strings.TrimSuffix(filepath.Base(path), ".yaml")] = parse(tb, path)
 	}
 	return all

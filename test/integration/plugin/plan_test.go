@@ -87,7 +87,7 @@ func serverSays(t *testing.T, document string) []string {
 func TestPlannedObjects(t *testing.T) {
 	const ns = "planned"
 	namespace(t, ns)
-	example := filepath.Join("..", "..", "..", "examples", "bunoraa.yaml")
+	example := filepath.Join("..", "..", "..", "examples", "bunoraa", "memorybudget.yaml")
 	planned := kubectl(t, "", "memorybudget", "plan", "-f", example, "-n", ns, "-o", "yaml")
 	if planned.code != 0 {
 		t.Fatal(planned.errOut)

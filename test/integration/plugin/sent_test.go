@@ -66,7 +66,7 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 func TestPlanIsWhatTheOperatorSends(t *testing.T) {
 	const ns = "sent"
 	namespace(t, ns)
-	example := filepath.Join("..", "..", "..", "examples", "bunoraa.yaml")
+	example := filepath.Join("..", "..", "..", "examples", "bunoraa", "memorybudget.yaml")
 	planned := kubectl(t, "", "memorybudget", "plan", "-f", example, "-n", ns, "-o", "yaml")
 	if planned.code != 0 {
 		t.Fatal(planned.errOut)

@@ -48,7 +48,7 @@ func checkGolden(t *testing.T, name, got string) {
 func TestPlan(t *testing.T) {
 	// A kubeconfig that cannot be read shows that none is.
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
-	example := filepath.Join("..", "..", "..", "..", "examples", "bunoraa.yaml")
+	example := filepath.Join("..", "..", "..", "..", "examples", "bunoraa", "memorybudget.yaml")
 	stdin, err := os.ReadFile(filepath.Join("testdata", "limited.yaml"))
 	if err != nil {
 		t.Fatal(err)

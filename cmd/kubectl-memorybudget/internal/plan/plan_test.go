@@ -22,7 +22,7 @@ import (
 
 // TestObjects shows that what is printed, read again, is what the operator would send, in that order.
 func TestObjects(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "examples", "bunoraa.yaml"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "examples", "bunoraa", "memorybudget.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
