@@ -130,6 +130,9 @@ func (r *Recorder) follow(ctx context.Context, first watch.Event, w watch.Interf
 	defer w.Stop()
 	r.take(first)
 	for event := range w.ResultChan() {
+		if ctx.Err() != nil {
+			return // What a watch says of its own end is no change.
+		}
 		r.take(event)
 	}
 	if ctx.Err() == nil {

@@ -15,7 +15,7 @@ import (
 
 // TestShippedResources: the examples, and the resources that golden files of Deployments are made from, are valid.
 func TestShippedResources(t *testing.T) {
-	for _, pattern := range []string{"../../../examples/*.yaml", "../../../internal/workload/testdata/*.yaml"} {
+	for _, pattern := range []string{"../../../examples/*/memorybudget.yaml", "../../../internal/workload/testdata/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", pattern, len(files), err)
