@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The operator: one static binary on an empty file system, as a user without a name.
+# The operator: one static binary on a file system with nothing else but certificates, as a user without a name.
 #
 #   docker build --build-arg VERSION=v0.1.0 --tag registry.example/memorybudget:v0.1.0 .
 ARG GO_VERSION=1.26
@@ -25,6 +25,8 @@ LABEL org.opencontainers.image.title="memorybudget" \
       org.opencontainers.image.source="https://github.com/memorybudget/memorybudget" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
+# By which brokers with TLS are recognised.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /memorybudget /memorybudget
 USER 65532:65532
 ENTRYPOINT ["/memorybudget"]

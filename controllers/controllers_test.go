@@ -126,6 +126,9 @@ func TestUrgent(t *testing.T) {
 	is := func(kind string, status metav1.ConditionStatus, message string) metav1.Condition {
 		return metav1.Condition{Type: kind, Status: status, Message: message}
 	}
+	queues := func(status metav1.ConditionStatus, reason string) metav1.Condition {
+		return metav1.Condition{Type: "QueuesOwned", Status: status, Reason: reason}
+	}
 	cases := map[string]struct {
 		was, is *v1alpha1.MemoryBudgetStatus
 		want    bool
@@ -141,6 +144,17 @@ func TestUrgent(t *testing.T) {
 			was: with(is("SettingsApplied", "Unknown", "")), is: with(is("SettingsApplied", "True", ""))},
 		"settings are found missing": {
 			was: with(is("SettingsApplied", "Unknown", "")), is: with(is("SettingsApplied", "False", "")), want: true},
+		"the broker is read": {
+			was: with(queues("Unknown", "NotReadYet"), is("Reconciling", "False", "")),
+			is:  with(queues("True", "AllOwned"), is("Reconciling", "False", "")), want: true},
+		"the broker is read while pods are on their way": {
+			was: with(queues("Unknown", "NotReadYet"), is("Reconciling", "True", "")),
+			is:  with(queues("True", "AllOwned"), is("Reconciling", "True", ""))},
+		"the broker is away": {
+			was: with(queues("True", "AllOwned"), is("Reconciling", "False", "")),
+			is:  with(queues("Unknown", "BrokerUnreachable"), is("Reconciling", "False", ""))},
+		"a queue that nobody owns": {
+			was: with(queues("True", "AllOwned")), is: with(queues("False", "UnownedQueues")), want: true},
 		"first status": {was: with(), is: with(is("Ready", "False", "")), want: true},
 		"another generation": {
 			was: &v1alpha1.MemoryBudgetStatus{}, is: with(), want: true},

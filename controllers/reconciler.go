@@ -22,6 +22,7 @@ import (
 	"github.com/memorybudget/memorybudget/internal/decision"
 	"github.com/memorybudget/memorybudget/internal/metrics"
 	"github.com/memorybudget/memorybudget/internal/observe"
+	"github.com/memorybudget/memorybudget/internal/signals"
 	"github.com/memorybudget/memorybudget/internal/status"
 )
 
@@ -54,15 +55,16 @@ type Reconciler struct {
 	refusals     *refusals
 	reports      *reports
 	metrics      *metrics.Collector
+	brokers      *signals.Brokers
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
-// New makes the reconciler of a manager.
-func New(mgr ctrl.Manager) *Reconciler {
+// New makes the reconciler of a manager, with what reads brokers.
+func New(mgr ctrl.Manager, brokers *signals.Brokers) *Reconciler {
 	return &Reconciler{
 		client:       mgr.GetClient(),
-		reader:       observe.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader()},
+		reader:       observe.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Brokers: brokers},
 		recorder:     mgr.GetEventRecorder("memorybudget"),
 		clock:        clock.RealClock{},
 		expectations: newExpectations(),
@@ -70,6 +72,7 @@ func New(mgr ctrl.Manager) *Reconciler {
 		refusals:     newRefusals(),
 		reports:      newReports(),
 		metrics:      metrics.NewCollector(),
+		brokers:      brokers,
 	}
 }
 
@@ -128,7 +131,7 @@ func (r *Reconciler) reconcile(ctx context.Context, mb *v1alpha1.MemoryBudget) (
 }
 
 // outcome is the one place that says when to come back. Everything that a decision depends on is
-// watched, so as a rule there is nothing to come back for.
+// watched, or wakes the resource as brokers do, so as a rule there is nothing to come back for.
 func outcome(ctx context.Context, done result, wait time.Duration, statusErr error) (ctrl.Result, error) {
 	for _, err := range []error{done.err, statusErr} {
 		switch {
@@ -156,4 +159,5 @@ func (r *Reconciler) forget(key client.ObjectKey) {
 	r.refusals.forget(key)
 	r.reports.forget(key)
 	r.metrics.Forget(key)
+	r.brokers.Forget(key)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,19 +90,31 @@ func urgent(previous, next *v1alpha1.MemoryBudgetStatus) bool {
 	}
 	for i := range next.Conditions {
 		was := meta.FindStatusCondition(previous.Conditions, next.Conditions[i].Type)
-		if was == nil || turned(was, &next.Conditions[i]) {
+		if was == nil || turned(was, &next.Conditions[i]) || learned(was, &next.Conditions[i]) && settled(next) {
 			return true
 		}
 	}
 	return false
 }
 
-// turned: a condition says something else. One that was merely not known yet can wait with the figures.
+// learned: the broker was read for the first time. While pods are on their way there is a write to come that tells it.
+func learned(was, is *metav1.Condition) bool {
+	return is.Type == v1alpha1.ConditionQueuesOwned && was.Reason == v1alpha1.ReasonNotReadYet && is.Reason != was.Reason
+}
+
+func settled(status *v1alpha1.MemoryBudgetStatus) bool {
+	return meta.IsStatusConditionFalse(status.Conditions, v1alpha1.ConditionReconciling)
+}
+
+// waits are conditions that can wait with the figures while nothing is wrong: merely not known yet, or any more.
+var waits = []string{v1alpha1.ConditionSettingsApplied, v1alpha1.ConditionQueuesOwned}
+
+// turned: a condition says something else.
 func turned(was, is *metav1.Condition) bool {
 	if was.Status == is.Status {
 		return is.Type == v1alpha1.ConditionStalled && was.Reason != is.Reason
 	}
-	return was.Type != v1alpha1.ConditionSettingsApplied || is.Status == metav1.ConditionFalse ||
+	return !slices.Contains(waits, was.Type) || is.Status == metav1.ConditionFalse ||
 		was.Status == metav1.ConditionFalse
 }
 

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/metrics"
@@ -25,7 +26,7 @@ import (
 
 // SetupWithManager registers the reconciler. It is woken by a change of a resource and by everything
 // that a decision reads: the pods that leave are what growth waits for. Its own write of a status
-// wakes it as well, since no decision is made before the cache shows that write.
+// wakes it as well, since no decision is made before the cache shows that write; and so does what is learned of its broker.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	collector, err := registered(r.metrics)
 	if err != nil {
@@ -42,6 +43,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Service{}, byLabel).
 		Watches(&corev1.ConfigMap{}, byLabel).
 		Watches(&policyv1.PodDisruptionBudget{}, byLabel).
+		WatchesRawSource(source.Channel(r.brokers.Events(), &handler.EnqueueRequestForObject{})).
 		Complete(r)
 }
 

@@ -158,6 +158,12 @@ type RabbitMQBroker struct {
 	// urlFrom is where the broker's URL (amqp:// or amqps://) is kept.
 	// +required
 	URLFrom URLSource `json:"urlFrom,omitzero"`
+
+	// managementURLFrom is where the URL (http:// or https://) of the broker's management API is kept. Without user and
+	// password in it, those of urlFrom are used, if both have the same host. The operator reads from it which queues tasks
+	// wait in; the application does not get it. Without it the condition QueuesOwned is Unknown.
+	// +optional
+	ManagementURLFrom *URLSource `json:"managementURLFrom,omitempty"`
 }
 
 // URLSource is where a URL with credentials is kept.

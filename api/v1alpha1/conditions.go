@@ -15,6 +15,8 @@ const (
 	ConditionWithinBudget = "WithinBudget"
 	// ConditionSettingsApplied is True when the settings were seen to reach the application.
 	ConditionSettingsApplied = "SettingsApplied"
+	// ConditionQueuesOwned is True when no tasks wait in the broker that no tier takes.
+	ConditionQueuesOwned = "QueuesOwned"
 )
 
 // Reasons of the condition Ready.
@@ -81,6 +83,32 @@ const (
 	ReasonSettingsNotEffective = "SettingsNotEffective"
 	// ReasonNothingToVerify surfaces when no tier runs Python.
 	ReasonNothingToVerify = "NothingToVerify"
+)
+
+// Reasons of the condition QueuesOwned. A broker that could be read keeps the condition for a minute after it no longer can.
+const (
+	// ReasonAllOwned surfaces when each queue of the broker in which tasks wait is one of a tier.
+	ReasonAllOwned = "AllOwned"
+	// ReasonUnownedQueues surfaces when tasks wait in queues of the broker that no tier takes tasks from.
+	ReasonUnownedQueues = "UnownedQueues"
+	// ReasonNoBroker surfaces when the spec names no broker, or no tier takes tasks from it.
+	ReasonNoBroker = "NoBroker"
+	// ReasonNotReadYet surfaces until the broker was read for the first time.
+	ReasonNotReadYet = "NotReadYet"
+	// ReasonBrokerUnreachable surfaces when the broker cannot be connected to or does not answer in time.
+	ReasonBrokerUnreachable = "BrokerUnreachable"
+	// ReasonBrokerAuthenticationFailed surfaces when the broker refuses the user or password, or what the user asks for.
+	ReasonBrokerAuthenticationFailed = "BrokerAuthenticationFailed"
+	// ReasonBrokerForbiddenAddress surfaces when the broker has an address that the operator does not connect to.
+	ReasonBrokerForbiddenAddress = "BrokerForbiddenAddress"
+	// ReasonBrokerSecretUnreadable surfaces when the Secret or its key is missing, or the operator may not read it.
+	ReasonBrokerSecretUnreadable = "BrokerSecretUnreadable"
+	// ReasonBrokerURLInvalid surfaces when what the Secret holds is not the URL of such a broker.
+	ReasonBrokerURLInvalid = "BrokerURLInvalid"
+	// ReasonManagementURLMissing surfaces when a RabbitMQ broker has no managementURLFrom.
+	ReasonManagementURLMissing = "ManagementURLMissing"
+	// ReasonBrokerAnswerInvalid surfaces when the broker does not answer as such a broker does.
+	ReasonBrokerAnswerInvalid = "BrokerAnswerInvalid"
 )
 
 // Values of limitedBy.

@@ -13,6 +13,7 @@ CHART := charts/memorybudget
 CHART_FILES := config/crd/bases/memorybudget.dev_memorybudgets.yaml \
 	config/policy/authors.yaml config/policy/operator_pods.yaml \
 	config/prometheus/alerts.yaml config/prometheus/monitor.yaml \
+	config/broker-secrets/broker_secrets_role.yaml \
 	$(addprefix config/rbac/,role.yaml leader_election_role.yaml metrics_auth_role.yaml metrics_reader_role.yaml editor_role.yaml viewer_role.yaml)
 
 # with-image renders config/default with $(IMG) in place of the published image; config/ stays as it is.

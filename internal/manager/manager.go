@@ -8,6 +8,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"os"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -29,6 +30,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/controllers"
+	"github.com/memorybudget/memorybudget/internal/signals"
 )
 
 // leaseName is the name of the leader election's lease.
@@ -69,10 +71,32 @@ func New(restConfig *rest.Config, options Options) (ctrl.Manager, error) {
 	if err := addProbes(mgr); err != nil {
 		return nil, err
 	}
-	if err := controllers.New(mgr).SetupWithManager(mgr); err != nil {
+	brokers := signals.New(brokerOptions(mgr, restConfig, options))
+	if err := controllers.New(mgr, brokers).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}
+	if err := mgr.Add(brokers); err != nil {
+		return nil, fmt.Errorf("adding the readings of brokers: %w", err)
+	}
 	return mgr, nil
+}
+
+// brokerOptions keeps the operator from talking to the API server as if it were a broker.
+func brokerOptions(mgr ctrl.Manager, restConfig *rest.Config, options Options) signals.Options {
+	guard := options.BrokerGuard
+	if guard == nil {
+		var hosts []string
+		if server, _, err := rest.DefaultServerUrlFor(restConfig); err == nil {
+			hosts = append(hosts, server.Hostname())
+		}
+		if host := os.Getenv("KUBERNETES_SERVICE_HOST"); host != "" {
+			hosts = append(hosts, host)
+		}
+		guard = signals.NewGuard(hosts...)
+	}
+	return signals.Options{
+		Secrets: mgr.GetAPIReader(), Guard: guard, Log: mgr.GetLogger().WithName("brokers"), Interval: options.BrokerInterval,
+	}
 }
 
 // Scheme holds the types that the operator reads and writes.

@@ -7,12 +7,15 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/memorybudget/memorybudget/internal/signals"
 )
 
-// Options are the operator's flags.
+// Options are the operator's flags, and what tests set besides.
 type Options struct {
 	// MetricsBindAddress is where metrics are served over HTTPS; "0" turns them off.
 	MetricsBindAddress string
@@ -31,6 +34,9 @@ type Options struct {
 	KubeAPIBurst int
 	// Log are the logger's options.
 	Log zap.Options
+	// BrokerGuard and BrokerInterval are no flags: tests have brokers on their own machine, and less patience.
+	BrokerGuard    signals.Guard
+	BrokerInterval time.Duration
 }
 
 // Parse reads the flags.

@@ -33,6 +33,8 @@ type Reader struct {
 	Cache client.Reader
 	// Live asks the API server.
 	Live client.Reader
+	// Brokers knows what was read from brokers; where it is nil, nothing was.
+	Brokers BrokerReader
 }
 
 // Gather reads everything that a decision about mb depends on. The children are the objects that
@@ -54,6 +56,9 @@ func (r *Reader) Gather(ctx context.Context, mb *v1alpha1.MemoryBudget, children
 		if err := r.look(ctx, &s, child); err != nil {
 			return Snapshot{}, err
 		}
+	}
+	if err := r.readBroker(ctx, &s); err != nil {
+		return Snapshot{}, err
 	}
 	s.sort()
 	return s, nil

@@ -13,7 +13,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -130,6 +132,52 @@ func TestGather(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("snapshot (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// known is a reader that always knows the same.
+type known observe.Broker
+
+func (k known) Broker(*v1alpha1.MemoryBudget) observe.Broker { return observe.Broker(k) }
+
+// TestBroker: what is known of the broker comes with the queues of those that name the same Secret, where tasks wait.
+func TestBroker(t *testing.T) {
+	sharing := func(namespace, name, secret, key string, queues ...string) client.Object {
+		return testutil.MakeMemoryBudget(name, namespace).Redis(secret, key).
+			Tier(testutil.MakeTier("worker", v1alpha1.RoleWorker).Celery(queues...).Obj()).Obj()
+	}
+	others := []client.Object{
+		sharing("default", "shop", "broker", "url", "of an older version"),
+		sharing("default", "mail", "broker", "url", "emails", "bulk"), sharing("default", "key", "broker", "other", "key"),
+		sharing("default", "secret", "other", "url", "secret"), sharing("other", "namespace", "broker", "url", "namespace"),
+		testutil.MakeMemoryBudget("rabbit", "default").RabbitMQ("broker", "amqp").
+			Tier(testutil.MakeTier("worker", v1alpha1.RoleWorker).Celery("rabbit").Obj()).Obj(),
+		testutil.MakeMemoryBudget("none", "default").Obj(),
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, tc := range map[string]struct{ waiting, want []string }{
+		"no tasks wait": {},
+		"tasks wait":    {waiting: []string{"emails"}, want: []string{"bulk", "emails"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			reader := observe.Reader{
+				Cache:   fake.NewClientBuilder().WithScheme(scheme).WithObjects(others...).Build(),
+				Brokers: known{State: observe.BrokerRead, Waiting: tc.waiting},
+			}
+			s, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").Redis("broker", "url").Obj(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := observe.Broker{State: observe.BrokerRead, Waiting: tc.waiting, Elsewhere: tc.want}
+			if diff := cmp.Diff(want, s.Broker); diff != "" {
+				t.Errorf("broker (-want +got):\n%s", diff)
 			}
 		})
 	}

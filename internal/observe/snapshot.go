@@ -30,6 +30,8 @@ type Snapshot struct {
 	Pods        []corev1.Pod
 	// Foreign are objects with a name that the resource needs and that belong to somebody else.
 	Foreign []Foreign
+	// Broker is what is known of the queues in the broker.
+	Broker Broker
 }
 
 // Foreign is an object of somebody else with a name that the resource needs.

@@ -21,7 +21,7 @@ func (f *facts) conditions() []metav1.Condition {
 	stalled := f.stalled()
 	reconciling := f.reconciling(stalled)
 	return []metav1.Condition{
-		f.ready(stalled, reconciling), reconciling, stalled, f.withinBudget(), f.settingsApplied(),
+		f.ready(stalled, reconciling), reconciling, stalled, f.withinBudget(), f.settingsApplied(), f.queuesOwned(),
 	}
 }
 

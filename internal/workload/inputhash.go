@@ -101,7 +101,7 @@ func overlayInputOf(mb *v1alpha1.MemoryBudget, app *v1alpha1.Application) *overl
 		Verification: mb.Spec.Verification,
 		Django:       app.Django,
 		Celery:       app.Celery,
-		Broker:       mb.Spec.Broker,
+		Broker:       publishedBroker(mb.Spec.Broker),
 	}
 	if app.Django != nil {
 		out.Database, out.Cache = mb.Spec.Database, mb.Spec.Cache
@@ -110,6 +110,16 @@ func overlayInputOf(mb *v1alpha1.MemoryBudget, app *v1alpha1.Application) *overl
 		out.Routes = routeInputs(mb)
 	}
 	return out
+}
+
+// publishedBroker is what the application learns of the broker.
+func publishedBroker(broker *v1alpha1.Broker) *v1alpha1.Broker {
+	if broker == nil || broker.RabbitMQ == nil {
+		return broker
+	}
+	broker = broker.DeepCopy()
+	broker.RabbitMQ.ManagementURLFrom = nil
+	return broker
 }
 
 func routeInputs(mb *v1alpha1.MemoryBudget) []routeInput {

@@ -32,6 +32,7 @@ var accepted = map[string][]edit{
 	"reserve as a number beyond 32 bits":        {{"spec.memory", "16Gi"}, {"spec.reserve", "3221225472"}},
 	"no reserve":                                {{"spec.reserve", ""}},
 	"the same queue names as tasks":             {{"spec.tiers[ml].celery.tasks", "[celery]"}},
+	"RabbitMQ with a management API":            {{"spec.broker", "{rabbitmq: {urlFrom: {secretKeyRef: {name: mq, key: url}}, managementURLFrom: {secretKeyRef: {name: mq, key: management}}}}"}},
 	"RabbitMQ":                                  {{"spec.broker", "{rabbitmq: {urlFrom: {secretKeyRef: {name: mq, key: url}}}}"}},
 	"no broker where nothing needs one":         {{"spec.broker", ""}, {"spec.application.celery", ""}, {"spec.tiers[worker]", ""}, {"spec.tiers[ml]", ""}, {"spec.tiers[beat]", ""}},
 	"no shared image where all have one":        {{"spec.application.image", ""}, {"spec.tiers[worker].image", "a"}, {"spec.tiers[ml].image", "a"}, {"spec.tiers[beat].image", "a"}, {"spec.tiers[bot].image", "a"}},

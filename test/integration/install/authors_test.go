@@ -159,6 +159,8 @@ var secretPlaces = map[string]func(map[string]any){
 	"tiers[].pod.volumes[].secret.name":             tier(`pod: {volumes: [{name: a, emptyDir: {}}, {name: b, secret: {name: place}}]}`),
 	"broker.redis.urlFrom.secretKeyRef.name":        top(`broker: {redis: {urlFrom: {secretKeyRef: {name: place, key: url}}}}`),
 	"broker.rabbitmq.urlFrom.secretKeyRef.name":     top(`broker: {rabbitmq: {urlFrom: {secretKeyRef: {name: place, key: url}}}}`),
+	"broker.rabbitmq.managementURLFrom.secretKeyRef.name": top(
+		`broker: {rabbitmq: {urlFrom: {secretKeyRef: {name: mine, key: url}}, managementURLFrom: {secretKeyRef: {name: place, key: url}}}}`),
 }
 
 // testEachSecret checks that no place where a Secret is named is forgotten.

@@ -83,7 +83,7 @@ func TestChartEqualsKustomize(t *testing.T) {
 // TestChartFiles checks that what the chart takes over from config/ is the same there: `make chart-sync`.
 func TestChartFiles(t *testing.T) {
 	source := map[string]string{}
-	for _, dir := range []string{"crd/bases", "policy", "prometheus", "rbac"} {
+	for _, dir := range []string{"broker-secrets", "crd/bases", "policy", "prometheus", "rbac"} {
 		paths, err := filepath.Glob(filepath.Join(testrbac.Root(), "config", dir, "*.yaml"))
 		if err != nil {
 			t.Fatal(err)
@@ -144,8 +144,10 @@ func TestNamespacedMode(t *testing.T) {
 	}
 	want := []string{
 		"ClusterRoleBinding//memorybudget-metrics-auth",
+		"RoleBinding/lab/memorybudget-broker-secrets",
 		"RoleBinding/lab/memorybudget-manager",
 		"RoleBinding/memorybudget-system/memorybudget-leader-election",
+		"RoleBinding/shop/memorybudget-broker-secrets",
 		"RoleBinding/shop/memorybudget-manager",
 	}
 	index := normal(objects)
@@ -187,6 +189,7 @@ func TestValuesSchema(t *testing.T) {
 		"NotANamespace":      {set: "watchNamespaces={Shop}", want: "watchNamespaces"},
 		"NotAList":           {set: "watchNamespaces=shop", want: "watchNamespaces"},
 		"TwiceTheSame":       {set: "watchNamespaces={a,a}", want: "watchNamespaces"},
+		"NotASecret":         {set: "brokerSecrets.secretNames={Broker}", want: "secretNames"},
 		"NoReconciler":       {set: "maxConcurrentReconciles=0", want: "maxConcurrentReconciles"},
 		"PullPolicy":         {set: "image.pullPolicy=Sometimes", want: "pullPolicy"},
 		"Digest":             {set: "image.digest=latest", want: "digest"},

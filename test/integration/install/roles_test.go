@@ -11,6 +11,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -63,6 +64,66 @@ func TestNoWildcardNoSecrets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestBrokerSecrets checks where the chart lets the operator read Secrets: nowhere by itself, where it is told to, by get alone.
+func TestBrokerSecrets(t *testing.T) {
+	rule := func(names ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}, ResourceNames: names}
+	}
+	tests := map[string]struct {
+		args []string
+		want map[string]rbacv1.PolicyRule
+	}{
+		"Default":         {want: map[string]rbacv1.PolicyRule{}},
+		"Namespaces":      {args: []string{"brokerSecrets.namespaces={shop}"}, want: map[string]rbacv1.PolicyRule{"Role shop": rule()}},
+		"WatchNamespaces": {args: []string{"watchNamespaces={lab}"}, want: map[string]rbacv1.PolicyRule{"Role lab": rule()}},
+		"Both": {
+			args: []string{"watchNamespaces={lab,shop}", "brokerSecrets.namespaces={shop,other}", "brokerSecrets.secretNames={a,b}"},
+			want: map[string]rbacv1.PolicyRule{"Role lab": rule("a", "b"), "Role shop": rule("a", "b"), "Role other": rule("a", "b")},
+		},
+		"Off": {args: []string{"watchNamespaces={lab}", "brokerSecrets.enabled=false"}, want: map[string]rbacv1.PolicyRule{}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var args []string
+			for _, value := range tc.args {
+				args = append(args, "--set", value)
+			}
+			rendered, err := template(t, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			objects, err := testrbac.Decode(rendered)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, secretRules(t, objects)); diff != "" {
+				t.Errorf("rules on Secrets (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// secretRules are the rules that speak of Secrets, by the kind and namespace of their role.
+func secretRules(t *testing.T, objects []*unstructured.Unstructured) map[string]rbacv1.PolicyRule {
+	t.Helper()
+	found := map[string]rbacv1.PolicyRule{}
+	for _, object := range objects {
+		if !slices.Contains([]string{"Role", "ClusterRole"}, object.GetKind()) {
+			continue
+		}
+		var role rbacv1.ClusterRole
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &role); err != nil {
+			t.Fatal(err)
+		}
+		for _, rule := range role.Rules {
+			if slices.Contains(rule.Resources, "secrets") {
+				found[object.GetKind()+" "+object.GetNamespace()] = rule
+			}
+		}
+	}
+	return found
 }
 
 // TestOperatorRole checks that the operator's permissions are the ones that docs/operating.md explains: whoever adds one

@@ -477,6 +477,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.RabbitMQBroker
   map:
     fields:
+    - name: managementURLFrom
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.URLSource
     - name: urlFrom
       type:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.URLSource

@@ -12,6 +12,10 @@ package v1alpha1
 type RabbitMQBrokerApplyConfiguration struct {
 	// urlFrom is where the broker's URL (amqp:// or amqps://) is kept.
 	URLFrom *URLSourceApplyConfiguration `json:"urlFrom,omitempty"`
+	// managementURLFrom is where the URL (http:// or https://) of the broker's management API is kept. Without user and
+	// password in it, those of urlFrom are used, if both have the same host. The operator reads from it which queues tasks
+	// wait in; the application does not get it. Without it the condition QueuesOwned is Unknown.
+	ManagementURLFrom *URLSourceApplyConfiguration `json:"managementURLFrom,omitempty"`
 }
 
 // RabbitMQBrokerApplyConfiguration constructs a declarative configuration of the RabbitMQBroker type for use with
@@ -25,5 +29,13 @@ func RabbitMQBroker() *RabbitMQBrokerApplyConfiguration {
 // If called multiple times, the URLFrom field is set to the value of the last call.
 func (b *RabbitMQBrokerApplyConfiguration) WithURLFrom(value *URLSourceApplyConfiguration) *RabbitMQBrokerApplyConfiguration {
 	b.URLFrom = value
+	return b
+}
+
+// WithManagementURLFrom sets the ManagementURLFrom field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ManagementURLFrom field is set to the value of the last call.
+func (b *RabbitMQBrokerApplyConfiguration) WithManagementURLFrom(value *URLSourceApplyConfiguration) *RabbitMQBrokerApplyConfiguration {
+	b.ManagementURLFrom = value
 	return b
 }

@@ -1,0 +1,124 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+)
+
+// BrokerState says whether the queues of a broker are known and, where they are not, why.
+type BrokerState string
+
+const (
+	// BrokerNone is a resource that takes no tasks from a broker.
+	BrokerNone BrokerState = ""
+	// BrokerNotReadYet is a broker that was not read since the operator started or the spec named it.
+	BrokerNotReadYet BrokerState = "NotReadYet"
+	// BrokerRead is a broker whose queues are known.
+	BrokerRead BrokerState = "Read"
+	// BrokerUnreachable is a broker that cannot be connected to, or does not answer in time.
+	BrokerUnreachable BrokerState = "Unreachable"
+	// BrokerUntrusted is a broker whose certificate the operator does not accept.
+	BrokerUntrusted BrokerState = "Untrusted"
+	// BrokerRefuses is a broker that refuses the user, the password or what the user asks for.
+	BrokerRefuses BrokerState = "Refuses"
+	// BrokerForbidden is a broker at an address that the operator does not connect to.
+	BrokerForbidden BrokerState = "Forbidden"
+	// BrokerAnswerInvalid is a broker that does not answer as such a broker does.
+	BrokerAnswerInvalid BrokerState = "AnswerInvalid"
+	// BrokerSecretMissing is a Secret that does not exist.
+	BrokerSecretMissing BrokerState = "SecretMissing"
+	// BrokerSecretKeyMissing is a Secret without the key.
+	BrokerSecretKeyMissing BrokerState = "SecretKeyMissing"
+	// BrokerSecretForbidden is a Secret that the operator may not get.
+	BrokerSecretForbidden BrokerState = "SecretForbidden"
+	// BrokerURLInvalid is a Secret whose value is no URL of such a broker.
+	BrokerURLInvalid BrokerState = "URLInvalid"
+	// BrokerManagementURLMissing is a RabbitMQ broker without a management API to ask.
+	BrokerManagementURLMissing BrokerState = "ManagementURLMissing"
+)
+
+// Broker is what is known of the queues in the broker of a resource.
+type Broker struct {
+	// State says whether the rest is known.
+	State BrokerState
+	// Address is the host and port of a broker that was or was to be read.
+	Address string
+	// Secret is the one at fault, where one is.
+	Secret v1alpha1.SecretKeyReference
+	// Fault says what is wrong with a URL. It holds nothing of the URL.
+	Fault string
+	// Waiting are the queues in which tasks wait, sorted, but for those that the broker shows to have consumers. Their
+	// names are what others made them.
+	Waiting []string
+	// Elsewhere are the queues of other resources of the namespace that name the same Secret.
+	Elsewhere []string
+}
+
+// BrokerReader knows what was last read from the broker of a resource. It does not read then.
+type BrokerReader interface {
+	Broker(mb *v1alpha1.MemoryBudget) Broker
+}
+
+// readBroker takes what is known of the broker, and which of the queues in which tasks wait others take care of.
+func (r *Reader) readBroker(ctx context.Context, s *Snapshot) error {
+	if r.Brokers == nil {
+		return nil
+	}
+	s.Broker = r.Brokers.Broker(s.MemoryBudget)
+	if len(s.Broker.Waiting) == 0 {
+		return nil
+	}
+	// Only names of queues are taken from the copies.
+	var all v1alpha1.MemoryBudgetList
+	if err := r.Cache.List(ctx, &all, client.InNamespace(s.MemoryBudget.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("listing %T: %w", all, err)
+	}
+	for i := range all.Items {
+		other := &all.Items[i]
+		if other.Name != s.MemoryBudget.Name && SameBroker(other, s.MemoryBudget) {
+			s.Broker.Elsewhere = append(s.Broker.Elsewhere, Queues(other)...)
+		}
+	}
+	slices.Sort(s.Broker.Elsewhere)
+	return nil
+}
+
+// SameBroker says whether both resources name the same key of the same Secret for their broker.
+func SameBroker(a, b *v1alpha1.MemoryBudget) bool {
+	ofA, ofB := BrokerSecret(a), BrokerSecret(b)
+	return a.Namespace == b.Namespace && ofA != nil && ofB != nil && *ofA == *ofB
+}
+
+// BrokerSecret is where the URL of the resource's broker is kept, nil where it names none.
+func BrokerSecret(mb *v1alpha1.MemoryBudget) *v1alpha1.SecretKeyReference {
+	broker := mb.Spec.Broker
+	switch {
+	case broker == nil:
+		return nil
+	case broker.Redis != nil:
+		return &broker.Redis.URLFrom.SecretKeyRef
+	case broker.RabbitMQ != nil:
+		return &broker.RabbitMQ.URLFrom.SecretKeyRef
+	}
+	return nil
+}
+
+// Queues are those that the tiers of a resource take tasks from, sorted.
+func Queues(mb *v1alpha1.MemoryBudget) []string {
+	var queues []string
+	for i := range mb.Spec.Tiers {
+		if celery := mb.Spec.Tiers[i].Celery; celery != nil {
+			queues = append(queues, celery.Queues...)
+		}
+	}
+	slices.Sort(queues)
+	return queues
+}

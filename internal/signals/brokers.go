@@ -1,0 +1,290 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package signals
+
+import (
+	"context"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/observe"
+)
+
+const (
+	// pollInterval is how often a broker is read, and how soon a Secret again that could not be.
+	pollInterval = 10 * time.Second
+	// secretInterval is how often a Secret is read again that could be, and how seldom at most one that could not.
+	secretInterval = time.Minute
+	// callLimit bounds one reading.
+	callLimit = 5 * time.Second
+	// staleAfter is how long what was read stays known while the broker cannot be read.
+	staleAfter = time.Minute
+	// jitter spreads readings: a wait is longer by up to this part of it.
+	jitter = 0.1
+)
+
+// Options are what readings depend on.
+type Options struct {
+	// Secrets asks the API server; nothing is cached.
+	Secrets client.Reader
+	// Guard says which addresses may be connected to: that of NewGuard unless set.
+	Guard Guard
+	// Log is told when a broker can no longer be read, and when it can again.
+	Log logr.Logger
+	// Clock is the real one unless set.
+	Clock clock.WithTicker
+	// Interval is how often brokers are read: every ten seconds unless set.
+	Interval time.Duration
+}
+
+// Brokers reads the brokers of all resources that ask for them.
+type Brokers struct {
+	options Options
+	ctx     context.Context //nolint:containedctx // It ends with the readings, which no call waits for.
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	events  chan event.GenericEvent
+
+	mu      sync.Mutex
+	users   map[client.ObjectKey]*user
+	sources map[origin]*source
+	pollers map[target]*poller
+}
+
+// user is a resource that takes tasks from a broker.
+type user struct {
+	source *source
+	queues []string
+}
+
+// source is where the URLs of resources are kept.
+type source struct {
+	origin origin
+	users  map[client.ObjectKey]bool
+	cancel context.CancelFunc
+	// again is told when the Secret is to be read now.
+	again chan struct{}
+	// poller reads the broker, nil while it is not known. Fault says why not.
+	poller *poller
+	fault  observe.Broker
+	// failures are those to read the Secret since it was last read.
+	failures int
+}
+
+// known is what is known of the broker of a source.
+func (s *source) known() observe.Broker {
+	switch {
+	case s.fault.State != "":
+		return s.fault
+	case s.poller == nil:
+		return observe.Broker{State: observe.BrokerNotReadYet}
+	}
+	return s.poller.known
+}
+
+var (
+	_ observe.BrokerReader = (*Brokers)(nil)
+	_ manager.Runnable     = (*Brokers)(nil)
+)
+
+// New reads nothing until a resource asks.
+func New(options Options) *Brokers {
+	if options.Clock == nil {
+		options.Clock = clock.RealClock{}
+	}
+	if options.Interval == 0 {
+		options.Interval = pollInterval
+	}
+	if options.Guard == nil {
+		options.Guard = NewGuard()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Brokers{
+		options: options, ctx: ctx, cancel: cancel, events: make(chan event.GenericEvent),
+		users: map[client.ObjectKey]*user{}, sources: map[origin]*source{}, pollers: map[target]*poller{},
+	}
+}
+
+// Start implements manager.Runnable: readings end with it.
+func (b *Brokers) Start(ctx context.Context) error {
+	<-ctx.Done()
+	b.mu.Lock()
+	b.cancel()
+	b.mu.Unlock()
+	b.running.Wait()
+	return nil
+}
+
+// Events name the resources for which something else is known than before.
+func (b *Brokers) Events() <-chan event.GenericEvent { return b.events }
+
+// Broker is what is known of the broker of a resource, which is read from now on until the resource is forgotten or names
+// another one.
+func (b *Brokers) Broker(mb *v1alpha1.MemoryBudget) observe.Broker {
+	key := client.ObjectKeyFromObject(mb)
+	from, instead := originOf(mb)
+	if instead != observe.BrokerRead {
+		b.Forget(key)
+		return observe.Broker{State: instead}
+	}
+	b.mu.Lock()
+	known, concerned := b.use(key, from, observe.Queues(mb))
+	b.mu.Unlock()
+	b.wake(concerned)
+	return known
+}
+
+// Forget ends readings that no other resource asks for.
+func (b *Brokers) Forget(key client.ObjectKey) {
+	b.mu.Lock()
+	var concerned []client.ObjectKey
+	if u := b.users[key]; u != nil {
+		concerned = b.neighbours(key, u.source)
+		b.leave(key, u.source)
+	}
+	b.mu.Unlock()
+	b.wake(concerned)
+}
+
+// use files a resource. It returns what is known, and the others that its queues concern, if they are other ones than before.
+func (b *Brokers) use(key client.ObjectKey, from origin, queues []string) (observe.Broker, []client.ObjectKey) {
+	if b.ctx.Err() != nil {
+		return observe.Broker{State: observe.BrokerNotReadYet}, nil
+	}
+	before, concerned := b.users[key], []client.ObjectKey(nil)
+	if before != nil && before.source.origin != from {
+		concerned = b.neighbours(key, before.source)
+		b.leave(key, before.source)
+		before = nil
+	}
+	s := b.sources[from]
+	if s == nil {
+		s = b.open(from)
+	}
+	s.users[key] = true
+	b.users[key] = &user{source: s, queues: queues}
+	if before == nil || !slices.Equal(before.queues, queues) {
+		concerned = append(concerned, b.neighbours(key, s)...)
+	}
+	return s.known(), concerned
+}
+
+// neighbours are the other resources of the namespace that name the same Secret, where it matters to them who takes which
+// queue: where tasks wait.
+func (b *Brokers) neighbours(but client.ObjectKey, s *source) []client.ObjectKey {
+	var others []client.ObjectKey
+	for _, other := range b.sources {
+		if other.origin.namespace != s.origin.namespace || other.origin.url != s.origin.url || len(other.known().Waiting) == 0 {
+			continue
+		}
+		for key := range other.users {
+			if key != but {
+				others = append(others, key)
+			}
+		}
+	}
+	return others
+}
+
+// open begins to look for the URL.
+func (b *Brokers) open(from origin) *source {
+	ctx, cancel := context.WithCancel(b.ctx)
+	s := &source{origin: from, users: map[client.ObjectKey]bool{}, cancel: cancel, again: make(chan struct{}, 1)}
+	b.sources[from] = s
+	b.running.Go(func() { b.follow(ctx, s) })
+	return s
+}
+
+// leave takes a resource from a source, which ends with the last one.
+func (b *Brokers) leave(key client.ObjectKey, s *source) {
+	delete(b.users, key)
+	delete(s.users, key)
+	if len(s.users) > 0 {
+		return
+	}
+	s.cancel()
+	delete(b.sources, s.origin)
+	b.detach(s)
+}
+
+// follow reads the Secret again and again.
+func (b *Brokers) follow(ctx context.Context, s *source) {
+	retry := b.options.Interval
+	for {
+		delay := secretInterval
+		call, cancel := context.WithTimeout(ctx, callLimit)
+		found, fault, err := lookup(call, b.options.Secrets, s.origin)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			b.options.Log.V(1).Info("The API server does not give a Secret", "namespace", s.origin.namespace, "name", s.origin.url.Name)
+		default:
+			b.resolved(s, found, fault)
+		}
+		if err != nil || fault.State != "" {
+			delay, retry = retry, min(2*retry, secretInterval)
+		} else {
+			retry = b.options.Interval
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.again:
+		case <-b.options.Clock.After(wait.Jitter(delay, jitter)):
+		}
+	}
+}
+
+// resolved takes what a Secret said. One that could be read is looked for twice before it is given up.
+func (b *Brokers) resolved(s *source, found target, fault observe.Broker) {
+	b.mu.Lock()
+	before := s.known()
+	switch {
+	case b.sources[s.origin] != s:
+		b.mu.Unlock()
+		return
+	case fault.State == "":
+		s.failures, s.fault = 0, observe.Broker{}
+		b.attach(s, found)
+	case s.poller == nil || s.failures > 0:
+		s.fault = fault
+		b.detach(s)
+	default:
+		s.failures++
+	}
+	var concerned []client.ObjectKey
+	if !reflect.DeepEqual(before, s.known()) {
+		concerned = slices.Collect(maps.Keys(s.users))
+	}
+	b.mu.Unlock()
+	b.wake(concerned)
+}
+
+// wake makes the controller look at resources.
+func (b *Brokers) wake(keys []client.ObjectKey) {
+	slices.SortFunc(keys, func(a, c client.ObjectKey) int { return strings.Compare(a.String(), c.String()) })
+	for _, key := range slices.Compact(keys) {
+		mb := &v1alpha1.MemoryBudget{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+		select {
+		case b.events <- event.GenericEvent{Object: mb}:
+		case <-b.ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,156 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package signals
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/memorybudget/memorybudget/internal/observe"
+)
+
+// poller reads a broker for all sources that lead to it.
+type poller struct {
+	target  target
+	sources map[*source]bool
+	cancel  context.CancelFunc
+	known   observe.Broker
+	// readAt is when it was last read, zero where it never was.
+	readAt time.Time
+	// refused is set while the broker refuses the user.
+	refused bool
+}
+
+// reader is a connection to a broker.
+type reader interface {
+	// read returns the queues in which tasks wait, sorted.
+	read(ctx context.Context) ([]string, error)
+	close() error
+}
+
+func newReader(t target, guard Guard) reader {
+	if t.rabbitmq {
+		return newRabbitReader(t, guard)
+	}
+	return newRedisReader(t, guard)
+}
+
+// attach makes a source take its readings from a target.
+func (b *Brokers) attach(s *source, t target) {
+	if s.poller != nil && s.poller.target == t {
+		return
+	}
+	b.detach(s)
+	p := b.pollers[t]
+	if p == nil {
+		ctx, cancel := context.WithCancel(b.ctx)
+		p = &poller{
+			target: t, sources: map[*source]bool{}, cancel: cancel,
+			known: observe.Broker{State: observe.BrokerNotReadYet, Address: t.address},
+		}
+		b.pollers[t] = p
+		b.running.Go(func() { b.poll(ctx, p) })
+	}
+	p.sources[s], s.poller = true, p
+}
+
+// detach takes a source from its poller, which ends with the last one.
+func (b *Brokers) detach(s *source) {
+	p := s.poller
+	if p == nil {
+		return
+	}
+	s.poller = nil
+	if delete(p.sources, s); len(p.sources) == 0 {
+		p.cancel()
+		delete(b.pollers, p.target)
+	}
+}
+
+// poll reads a broker again and again.
+func (b *Brokers) poll(ctx context.Context, p *poller) {
+	r := newReader(p.target, b.options.Guard)
+	defer func() {
+		if err := r.close(); err != nil {
+			b.options.Log.V(1).Info("A connection was not closed", "broker", p.target.address)
+		}
+	}()
+	for {
+		waiting, err := readOnce(ctx, r)
+		if ctx.Err() != nil {
+			return
+		}
+		b.read(p, waiting, err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.options.Clock.After(wait.Jitter(b.options.Interval, jitter)):
+		}
+	}
+}
+
+// readOnce survives whatever an answer does to the client that reads it.
+func readOnce(ctx context.Context, r reader) (waiting []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			waiting, err = nil, fmt.Errorf("%w: it makes the client panic", errAnswer)
+		}
+	}()
+	return r.read(ctx)
+}
+
+// read takes what a reading said.
+func (b *Brokers) read(p *poller, waiting []string, err error) {
+	b.mu.Lock()
+	before := p.known
+	p.take(waiting, err, b.options.Clock.Now())
+	var concerned []client.ObjectKey
+	if !reflect.DeepEqual(before, p.known) {
+		for s := range p.sources {
+			concerned = slices.AppendSeq(concerned, maps.Keys(s.users))
+		}
+	}
+	b.mu.Unlock()
+	if before.State != p.known.State {
+		b.options.Log.Info("A broker is seen otherwise", "broker", p.target.address, "was", before.State, "is", p.known.State)
+	}
+	b.wake(concerned)
+}
+
+// take files a reading. What was read stays known for a while when nothing can be read; a user that is refused may have
+// another password by now.
+func (p *poller) take(waiting []string, err error, now time.Time) {
+	if err == nil {
+		p.readAt, p.refused = now, false
+		p.known = observe.Broker{State: observe.BrokerRead, Address: p.target.address, Waiting: waiting}
+		return
+	}
+	state := stateOf(err)
+	if refused := state == observe.BrokerRefuses; refused != p.refused {
+		p.refused = refused
+		for s := range p.sources {
+			s.readAgain()
+		}
+	}
+	if p.readAt.IsZero() || now.Sub(p.readAt) > staleAfter {
+		p.known = observe.Broker{State: state, Address: p.target.address}
+	}
+}
+
+// readAgain makes the Secret be read now.
+func (s *source) readAgain() {
+	select {
+	case s.again <- struct{}{}:
+	default:
+	}
+}

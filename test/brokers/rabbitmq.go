@@ -1,0 +1,103 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package brokers
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// server is where Debian keeps the program itself; the one on the path changes to another user.
+const server = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+
+// RabbitMQ is a server with the user guest, whose password is guest.
+type RabbitMQ struct {
+	// Address is that of AMQP, Management that of the management API: host and port.
+	Address, Management string
+}
+
+// StartRabbitMQ runs a RabbitMQ with its management API, in a directory of its own and with a port mapper of its own.
+func StartRabbitMQ(t *testing.T) *RabbitMQ {
+	t.Helper()
+	path := server
+	if _, err := os.Stat(path); err != nil {
+		path = program(t, "rabbitmq-server")
+	}
+	dir, mapper, amqp, management := t.TempDir(), freePort(t), freePort(t), freePort(t)
+	write(t, filepath.Join(dir, "plugins"), "[rabbitmq_management].\n")
+	write(t, filepath.Join(dir, "rabbitmq.conf"), strings.Join([]string{
+		"listeners.tcp.1 = 127.0.0.1:" + amqp, "management.tcp.ip = 127.0.0.1", "management.tcp.port = " + management,
+		"collect_statistics_interval = 500", "vm_memory_high_watermark.absolute = 512MB", "disk_free_limit.absolute = 1MB", "",
+	}, "\n"))
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "LANG=C.UTF-8",
+		"ERL_EPMD_PORT=" + mapper, "ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_DIST_PORT=" + freePort(t),
+		"RABBITMQ_NODENAME=test" + amqp + "@localhost", "RABBITMQ_NODE_PORT=" + amqp, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
+		"RABBITMQ_MNESIA_BASE=" + dir, "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
+		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"), "RABBITMQ_CONF_ENV_FILE=" + filepath.Join(dir, "none"),
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 +sbwt none",
+	}
+	run(t, env, program(t, "epmd"), "-port", mapper, "-address", "127.0.0.1")
+	run(t, env, path)
+	r := &RabbitMQ{Address: "127.0.0.1:" + amqp, Management: "127.0.0.1:" + management}
+	await(t, "RabbitMQ", func(ctx context.Context) error { return r.call(ctx, http.MethodGet, "/api/overview", "") })
+	return r
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Call asks the management API.
+func (r *RabbitMQ) Call(t *testing.T, method, path, body string) {
+	t.Helper()
+	if err := r.call(t.Context(), method, path, body); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r *RabbitMQ) call(ctx context.Context, method, path, body string) error {
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+r.Management+path, bytes.NewBufferString(body))
+	if err != nil {
+		return err
+	}
+	request.SetBasicAuth("guest", "guest")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
+		return fmt.Errorf("%s %s: %s: %s", method, path, response.Status, answer)
+	}
+	return nil
+}
+
+// Declare makes a queue in a virtual host.
+func (r *RabbitMQ) Declare(t *testing.T, vhost, queue string) {
+	t.Helper()
+	r.Call(t, http.MethodPut, "/api/queues/"+url.PathEscape(vhost)+"/"+url.PathEscape(queue), `{"durable":true}`)
+}
+
+// Publish puts a task into a queue.
+func (r *RabbitMQ) Publish(t *testing.T, vhost, queue string) {
+	t.Helper()
+	r.Call(t, http.MethodPost, "/api/exchanges/"+url.PathEscape(vhost)+"/amq.default/publish",
+		fmt.Sprintf(`{"properties":{},"routing_key":%q,"payload":"{}","payload_encoding":"string"}`, queue))
+}
