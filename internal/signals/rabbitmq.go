@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,7 +34,9 @@ func newRabbitReader(t target, guard Guard) *rabbitReader {
 	return &rabbitReader{target: t, client: &http.Client{
 		Transport: &http.Transport{
 			// No proxy of the operator's environment: the guard would see the proxy's address.
-			DialContext:            dialer(guard, callLimit).DialContext,
+			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return dialer(guard, callLimit).DialContext(ctx, network, t.dialled())
+			},
 			MaxConnsPerHost:        1,
 			MaxResponseHeaderBytes: mostHeaders,
 			DisableCompression:     true,

@@ -50,8 +50,8 @@ func newRedisReader(t target, guard Guard) *redisReader {
 	r := &redisReader{}
 	r.client = redis.NewClient(&redis.Options{
 		Addr: t.address, Username: t.user, Password: t.password, DB: t.database,
-		Dialer: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return r.dial(ctx, t, guard, network, address)
+		Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return r.dial(ctx, t, guard, network)
 		},
 		Protocol: 2, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -62,8 +62,8 @@ func newRedisReader(t target, guard Guard) *redisReader {
 	return r
 }
 
-func (r *redisReader) dial(ctx context.Context, t target, guard Guard, network, address string) (net.Conn, error) {
-	conn, err := dialer(guard, callLimit).DialContext(ctx, network, address)
+func (r *redisReader) dial(ctx context.Context, t target, guard Guard, network string) (net.Conn, error) {
+	conn, err := dialer(guard, callLimit).DialContext(ctx, network, t.dialled())
 	if err != nil {
 		return nil, err
 	}

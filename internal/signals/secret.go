@@ -53,7 +53,7 @@ func lookup(ctx context.Context, secrets client.Reader, o origin) (t target, fau
 		if why != "" {
 			return target{}, invalid(o.url, why), nil
 		}
-		return t, observe.Broker{}, nil
+		return t.in(o.namespace), observe.Broker{}, nil
 	}
 	amqp, vhost, why := amqpParts(text)
 	if why != "" {
@@ -75,7 +75,7 @@ func lookup(ctx context.Context, secrets client.Reader, o origin) (t target, fau
 	default:
 		t.user, t.password = amqp.user, amqp.password
 	}
-	return t, observe.Broker{}, nil
+	return t.in(o.namespace), observe.Broker{}, nil
 }
 
 // value reads a key of a Secret from the API server.

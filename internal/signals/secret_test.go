@@ -34,19 +34,19 @@ func TestLookup(t *testing.T) {
 			"management": []byte("http://rabbit:15672"), "own": []byte("http://m:n@elsewhere:15672"), "elsewhere": []byte("http://elsewhere:15672"),
 		},
 	}).Build()
-	rabbit := target{address: "rabbit:15672", user: "u", password: "p", rabbitmq: true, vhost: "lab"}
+	rabbit := target{address: "rabbit:15672", namespace: "shop", user: "u", password: "p", rabbitmq: true, vhost: "lab"}
 	cases := map[string]struct {
 		url, management v1alpha1.SecretKeyReference
 		want            target
 		wantState       observe.BrokerState
 		wantSecret      v1alpha1.SecretKeyReference
 	}{
-		"Redis":                      {url: ref("broker", "redis"), want: target{address: "redis:6379", password: "p", database: 1}},
+		"Redis":                      {url: ref("broker", "redis"), want: target{address: "redis:6379", namespace: "shop", password: "p", database: 1}},
 		"no Secret":                  {url: ref("none", "redis"), wantState: observe.BrokerSecretMissing, wantSecret: ref("none", "redis")},
 		"no key":                     {url: ref("broker", "none"), wantState: observe.BrokerSecretKeyMissing, wantSecret: ref("broker", "none")},
 		"no URL of a Redis":          {url: ref("broker", "odd"), wantState: observe.BrokerURLInvalid, wantSecret: ref("broker", "odd")},
 		"RabbitMQ":                   {url: ref("broker", "amqp"), management: ref("broker", "management"), want: rabbit},
-		"a management of its own":    {url: ref("broker", "amqp"), management: ref("broker", "own"), want: target{address: "elsewhere:15672", user: "m", password: "n", rabbitmq: true, vhost: "lab"}},
+		"a management of its own":    {url: ref("broker", "amqp"), management: ref("broker", "own"), want: target{address: "elsewhere:15672", namespace: "shop", user: "m", password: "n", rabbitmq: true, vhost: "lab"}},
 		"a password of another host": {url: ref("broker", "amqp"), management: ref("broker", "elsewhere"), wantState: observe.BrokerURLInvalid, wantSecret: ref("broker", "elsewhere")},
 		"no Secret for management":   {url: ref("broker", "amqp"), management: ref("none", "m"), wantState: observe.BrokerSecretMissing, wantSecret: ref("none", "m")},
 		"no URL of a management":     {url: ref("broker", "amqp"), management: ref("broker", "redis"), wantState: observe.BrokerURLInvalid, wantSecret: ref("broker", "redis")},

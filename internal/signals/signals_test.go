@@ -198,3 +198,18 @@ func TestReadSurvives(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestDialled(t *testing.T) {
+	for address, want := range map[string]string{
+		"redis:6379":          "redis.shop.svc:6379",
+		"redis.data:6379":     "redis.data:6379",
+		"redis.example.com:1": "redis.example.com:1",
+		"10.0.0.1:6379":       "10.0.0.1:6379",
+		"[fd00::1]:6379":      "[fd00::1]:6379",
+		"localhost:6379":      "localhost:6379",
+	} {
+		if got := (target{address: address}).in("shop").dialled(); got != want {
+			t.Errorf("%s is %s in the pods of shop, want %s", address, got, want)
+		}
+	}
+}

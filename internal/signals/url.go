@@ -16,6 +16,8 @@ type target struct {
 	// address is host and port, secure whether it is spoken to by TLS.
 	address string
 	secure  bool
+	// namespace is set where the host is a name without a dot: it is looked up as in the pods of that namespace.
+	namespace string
 	// user and password are for the broker alone: they are never told.
 	user, password string
 	// database is that of a Redis.
@@ -93,6 +95,24 @@ func (p parts) address(defaultPort string) (address, fault string) {
 		return "", "has a port that is no number from 1 to 65535"
 	}
 	return net.JoinHostPort(p.host, port), ""
+}
+
+// in is the target as the pods of a namespace see it: there a name without a dot is first of all that of a Service of the
+// namespace. In the operator's own pod it would be one of the operator's.
+func (t target) in(namespace string) target {
+	if host, _, err := net.SplitHostPort(t.address); err == nil && host != "localhost" && !strings.ContainsAny(host, ".:") {
+		t.namespace = namespace
+	}
+	return t
+}
+
+// dialled is the host and port to connect to.
+func (t target) dialled() string {
+	host, port, err := net.SplitHostPort(t.address)
+	if err != nil || t.namespace == "" {
+		return t.address
+	}
+	return net.JoinHostPort(host+"."+t.namespace+".svc", port)
 }
 
 // redisTarget reads redis://user:password@host:port/database.
