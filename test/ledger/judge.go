@@ -52,20 +52,21 @@ func (j *Judge) Within(history []Change) Verdict {
 		excused = lowered || touched || excused && (after > budget || !s.settled())
 		v.Highest, v.HighestGated = max(v.Highest, after), max(v.HighestGated, gated)
 		if after > budget {
-			v.add(j.beyond(c, before, after, budget, excused))
+			v.add(j.beyond(c, before, after, budget, excused), s)
 			v.Beyond = max(v.Beyond, after-budget)
 		}
 		if gated > budget && gated > gatedBefore {
 			v.add(fmt.Sprintf("version %d: %s of %s raised the charge of the gated tiers from %s to %s, beyond the budget of %s",
-				c.Version, c.Kind, c.Key(), mebibytes(gatedBefore), mebibytes(gated), mebibytes(budget)))
+				c.Version, c.Kind, c.Key(), mebibytes(gatedBefore), mebibytes(gated), mebibytes(budget)), s)
 		}
 	}
 	return v
 }
 
-func (v *Verdict) add(violation string) {
+// add keeps what is wrong, and of what the exposure consists.
+func (v *Verdict) add(violation string, s *state) {
 	if violation != "" {
-		v.Violations = append(v.Violations, violation)
+		v.Violations = append(v.Violations, violation+"; "+s.String())
 	}
 }
 

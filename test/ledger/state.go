@@ -4,6 +4,10 @@
 package ledger
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -116,6 +120,35 @@ func (s *state) exposure() int64 {
 		}
 	}
 	return sum
+}
+
+// String lists of what the exposure consists.
+func (s *state) String() string {
+	var parts []string
+	add := func(kind, name string, bytes int64) {
+		if bytes > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s %s", kind, name, mebibytes(bytes)))
+		}
+	}
+	for _, pod := range s.pods {
+		name := pod.Name
+		if pod.DeletionTimestamp != nil {
+			name += " (stopping)"
+		}
+		add("pod", name, podCharge(pod))
+	}
+	for _, set := range s.sets {
+		if set.DeletionTimestamp == nil {
+			add("ReplicaSet", set.Name, s.shortfall(set))
+		}
+	}
+	for _, d := range s.deployments {
+		if d.DeletionTimestamp == nil {
+			add("Deployment", d.Name, s.potential(d))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, ", ")
 }
 
 // settled: no controller of Kubernetes has anything left to do.
