@@ -5,7 +5,7 @@ COVERPKG := ./api/v1alpha1,./controllers/...,./internal/...,./cmd/...
 GO_TEST_FLAGS ?=
 
 .PHONY: test
-test: test-go test-python ## Run all tests: unit, property and integration tests on a real API server, then Python.
+test: test-go test-kind test-python ## Run all tests: unit, property and integration tests on a real API server, then Python.
 
 .PHONY: test-go
 test-go: control-plane brokers-env $(HELM) $(KUSTOMIZE) ## Run the Go tests, with a real control plane, and print the coverage.

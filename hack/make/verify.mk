@@ -11,6 +11,7 @@ verify: ## Regenerate, lint, and fail if anything changed.
 .PHONY: vet
 vet: ## Run go vet.
 	go vet ./...
+	go vet -tags e2e ./test/e2e
 
 .PHONY: verify-tidy
 verify-tidy: ## Fail if go.mod does not list what is used.
