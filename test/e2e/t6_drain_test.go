@@ -23,8 +23,8 @@ import (
 // longTask is how long a task runs in these proofs, in seconds.
 const longTask = 20
 
-// graces are how long a pod has, in seconds: enough to finish such a task, and too little, so that it must be requeued.
-var graces = map[v1alpha1.Drain]int64{v1alpha1.DrainFinish: 60, v1alpha1.DrainRequeue: 15}
+// graces are how long a pod has, in seconds: enough to finish such a task, and too little. Of the second, all but 15 s are for tasks.
+var graces = map[v1alpha1.Drain]int64{v1alpha1.DrainFinish: 60, v1alpha1.DrainRequeue: 22}
 
 // Test6Drain takes pods away from running tasks, in each way that there is.
 func Test6Drain(t *testing.T) {
@@ -74,9 +74,11 @@ func (s *scene) taskSurvives(t *testing.T, batch string, drain v1alpha1.Drain, a
 	t.Helper()
 	w := s.site().of(t)
 	running := len(s.pods("worker")) * planned(s.awaitReady(), "worker")
-	w.publish(publication{Task: slowTask, Count: running + 2, Args: []any{longTask}, Batch: batch})
+	w.publish(publication{Task: slowTask, Count: running, Args: []any{longTask}, Batch: batch})
 	w.awaitStarted(batch, slowTask, running)
+	w.publish(publication{Task: mailTask, Count: running, Args: []any{1}, Batch: batch + "-waiting"})
 	act()
+	once(t, w.awaitDone(long, batch+"-waiting"))
 	of := w.awaitDone(long, batch)[slowTask]
 	if of.Finished != of.Published || of.FinishedMoreThanOnce > 0 {
 		t.Errorf("of %d tasks %d were finished, %d more than once", of.Published, of.Finished, of.FinishedMoreThanOnce)
