@@ -55,10 +55,13 @@ func Test7Trouble(t *testing.T) {
 	})
 	t.Run("UnreachableBroker", func(t *testing.T) {
 		s := s.of(t)
-		s.secret("bunoraa-unreachable", "redis://postgres:6379/0")
+		s.create(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "nobody"}, Spec: corev1.ServiceSpec{
+			Selector: map[string]string{"app": "nobody"}, Ports: []corev1.ServicePort{{Port: 6379}},
+		}})
+		s.secret("bunoraa-unreachable", "redis://nobody:6379/0")
 		s.broker("bunoraa-unreachable")
 		c := s.awaitCondition(v1alpha1.ConditionQueuesOwned, metav1.ConditionUnknown, v1alpha1.ReasonBrokerUnreachable)
-		says(t, c, "postgres:6379")
+		says(t, c, "nobody:6379")
 		s.serves(t)
 		s.broker("bunoraa-broker")
 		s.awaitCondition(v1alpha1.ConditionQueuesOwned, metav1.ConditionTrue, "")
