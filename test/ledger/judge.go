@@ -54,20 +54,24 @@ func (j *Judge) Within(history []Change) Verdict {
 		touched := slices.ContainsFunc(j.Foreign, func(e Span) bool { return e.From < c.Version && c.Version <= e.To })
 		excused = lowered || touched || excused && (after > budget || !s.settled())
 		write, isOurs := j.Ours(c)
-		switch {
-		case !touched:
+		if !touched {
 			added = 0
-		case !isOurs:
+		} else if !isOurs {
 			added += max(0, after-before)
 		}
 		v.Highest, v.HighestGated = max(v.Highest, after), max(v.HighestGated, gated)
 		v.weigh(c, s, step{before, after, budget, added, write, isOurs, excused})
-		if gated > budget && gated > gatedBefore {
-			v.add(fmt.Sprintf("version %d: %s of %s raised the charge of the gated tiers from %s to %s, beyond the budget of %s",
-				c.Version, c.Kind, c.Key(), mebibytes(gatedBefore), mebibytes(gated), mebibytes(budget)), s)
-		}
+		v.weighGated(c, s, gatedBefore, gated, budget)
 	}
 	return v
+}
+
+// weighGated judges what the gated tiers hold: nobody may raise it beyond the budget.
+func (v *Verdict) weighGated(c Change, s *state, before, after, budget int64) {
+	if after > budget && after > before {
+		v.add(fmt.Sprintf("version %d: %s of %s raised the charge of the gated tiers from %s to %s, beyond the budget of %s",
+			c.Version, c.Kind, c.Key(), mebibytes(before), mebibytes(after), mebibytes(budget)), s)
+	}
 }
 
 // step is a change as the exposure has it.
