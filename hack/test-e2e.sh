@@ -15,8 +15,8 @@ pattern=${1:-.}
 if [[ -z ${E2E_KUBECONFIG:-} ]]; then
   export E2E_KUBECONFIG=$PWD/build/kind/kubeconfig
   if [[ -z ${KEEP:-} && ! -e build/kind/env ]]; then
-    trap '"${MAKE:-make}" --no-print-directory kind-down' EXIT
+    trap 'make --no-print-directory kind-down' EXIT
   fi
-  "${MAKE:-make}" --no-print-directory kind-up kind-load
+  make --no-print-directory kind-up kind-load
 fi
 KUBECONFIG=$E2E_KUBECONFIG go test -tags e2e -count 1 -timeout 60m -v -run "$pattern" ./test/e2e
