@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/settings"
 )
 
 // BrokerState says whether the queues of a broker are known and, where they are not, why.
@@ -93,22 +94,8 @@ func (r *Reader) readBroker(ctx context.Context, s *Snapshot) error {
 
 // SameBroker says whether both resources name the same key of the same Secret for their broker.
 func SameBroker(a, b *v1alpha1.MemoryBudget) bool {
-	ofA, ofB := BrokerSecret(a), BrokerSecret(b)
+	ofA, ofB := settings.BrokerSecret(a.Spec.Broker), settings.BrokerSecret(b.Spec.Broker)
 	return a.Namespace == b.Namespace && ofA != nil && ofB != nil && *ofA == *ofB
-}
-
-// BrokerSecret is where the URL of the resource's broker is kept, nil where it names none.
-func BrokerSecret(mb *v1alpha1.MemoryBudget) *v1alpha1.SecretKeyReference {
-	broker := mb.Spec.Broker
-	switch {
-	case broker == nil:
-		return nil
-	case broker.Redis != nil:
-		return &broker.Redis.URLFrom.SecretKeyRef
-	case broker.RabbitMQ != nil:
-		return &broker.RabbitMQ.URLFrom.SecretKeyRef
-	}
-	return nil
 }
 
 // Queues are those that the tiers of a resource take tasks from, sorted.

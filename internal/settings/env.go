@@ -179,7 +179,7 @@ func (e *env) addModelCache(tier *v1alpha1.Tier) {
 // reading and for writing, which Celery prefers, are emptied, wherever they come from: it takes that
 // for not set, and the resource names one broker.
 func (e *env) addBroker(mb *v1alpha1.MemoryBudget, command bool) {
-	ref := brokerSecret(mb.Spec.Broker)
+	ref := BrokerSecret(mb.Spec.Broker)
 	if ref == nil {
 		return
 	}
@@ -196,7 +196,8 @@ func (e *env) addBroker(mb *v1alpha1.MemoryBudget, command bool) {
 	e.set("CELERY_BROKER_WRITE_URL", "")
 }
 
-func brokerSecret(broker *v1alpha1.Broker) *v1alpha1.SecretKeyReference {
+// BrokerSecret is where the URL of a broker is kept, nil without one.
+func BrokerSecret(broker *v1alpha1.Broker) *v1alpha1.SecretKeyReference {
 	switch {
 	case broker == nil:
 		return nil

@@ -161,7 +161,7 @@ type taskRoute struct {
 //     prefers them to CELERY_BROKER_URL.
 func celeryShared(mb *v1alpha1.MemoryBudget) map[string]any {
 	settings := map[string]any{"worker_proc_alive_timeout": 60, "worker_eta_task_limit": 1000}
-	if brokerSecret(mb.Spec.Broker) != nil {
+	if BrokerSecret(mb.Spec.Broker) != nil {
 		settings["broker_read_url"], settings["broker_write_url"] = nil, nil
 	}
 	return settings

@@ -12,6 +12,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/observe"
+	"github.com/memorybudget/memorybudget/internal/settings"
 )
 
 // origin is where a resource says that the URL of its broker is kept. Management is empty for a Redis.
@@ -24,7 +25,7 @@ func (o origin) isRabbitMQ() bool { return o.management.Name != "" }
 
 // originOf is that of a resource. What is wrong with the resource is told in its place.
 func originOf(mb *v1alpha1.MemoryBudget) (o origin, instead observe.BrokerState) {
-	secret := observe.BrokerSecret(mb)
+	secret := settings.BrokerSecret(mb.Spec.Broker)
 	if secret == nil || len(observe.Queues(mb)) == 0 {
 		return origin{}, observe.BrokerNone
 	}
