@@ -23,8 +23,9 @@ operator() {
   while read -r label; do
     labels+=(-label "${label/\$\{VERSION\}/$version}")
   done < <(sed -n 's/.*\(org\.opencontainers\.image\.[a-z]*\)="\([^"]*\)".*/\1=\2/p' "$root/Dockerfile")
+  need_packages ca-certificates
   "$bin/image" -tag "$image" -output "$archives/operator.tar" -file "$binary=/memorybudget" -entrypoint /memorybudget \
-    -user 65532:65532 "${labels[@]}"
+    -file /etc/ssl/certs/ca-certificates.crt=/etc/ssl/certs/ca-certificates.crt -user 65532:65532 "${labels[@]}"
 }
 
 find_engine || die "no Docker engine runs; make kind-up starts the cluster"
