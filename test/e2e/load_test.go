@@ -27,15 +27,25 @@ type load struct {
 	requests, concurrency int
 }
 
-// served is what ApacheBench found.
+// served is what became of a load.
 type served struct {
-	complete, failed int
-	seconds          float64
-	output           string
+	// good is how many answers said 2xx.
+	good int
+	// announced is the length of all bodies by their headers, received what came of them, in bytes.
+	announced, received int
+	seconds             float64
+	output              string
 }
 
-// lost are the requests that got no good answer, or were never made because ApacheBench gave up.
-func (o *served) lost(l load) int { return l.requests - o.complete + o.failed }
+// lost are the requests that got no good answer, or were never made because ApacheBench gave up. Bodies that were cut off
+// count as one: which they belong to is not known.
+func (o *served) lost(l load) int {
+	lost := l.requests - o.good
+	if o.received < o.announced {
+		return max(1, lost)
+	}
+	return lost
+}
 
 // startLoad begins a load and returns a function that waits for its end.
 func (s *scene) startLoad(name string, l load) func() served {
@@ -57,8 +67,17 @@ func (s *scene) startLoad(name string, l load) func() served {
 	}
 }
 
-// loadPod runs ab the way the guide does: it gives up at the first connection that is refused or reset. -l is since pages
-// differ in length, -s to give up on an answer.
+// ab runs ApacheBench the way the guide does: it gives up at the first connection that is refused or reset. -l is since pages
+// differ in length, -s to give up on an answer. A connection that is closed without an answer is no failure to ab -l, so
+// the answers are counted by their headers, which -v 2 prints.
+const ab = `ab -v 2 -l -s 60 -n "$1" -c "$2" "$3" | awk '
+	/^Server Software:/ { report = 1 }
+	report
+	!report && /^HTTP\/1[.][01] 2/ { good++ }
+	!report && tolower($1) == "content-length:" { announced += $2 }
+	END { printf "Good answers: %d\nAnnounced: %d\n", good, announced }'`
+
+// loadPod runs ab.
 func loadPod(name string, l load) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -70,7 +89,7 @@ func loadPod(name string, l load) *corev1.Pod {
 			},
 			Containers: []corev1.Container{{
 				Name: "ab", Image: settings.servicesImage, ImagePullPolicy: corev1.PullIfNotPresent,
-				Command: []string{"ab", "-l", "-s", "60", "-n", strconv.Itoa(l.requests), "-c", strconv.Itoa(l.concurrency), l.url},
+				Command: []string{"sh", "-c", ab, "ab", strconv.Itoa(l.requests), strconv.Itoa(l.concurrency), l.url},
 				SecurityContext: &corev1.SecurityContext{
 					AllowPrivilegeEscalation: new(false), Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 				},
@@ -80,7 +99,7 @@ func loadPod(name string, l load) *corev1.Pod {
 	}
 }
 
-var figure = regexp.MustCompile(`(?m)^(Complete requests|Failed requests|Non-2xx responses|Time taken for tests|Total of)[: ] *([0-9.]+)`)
+var figure = regexp.MustCompile(`(?m)^(Good answers|Announced|HTML transferred|Time taken for tests): *([0-9.]+)`)
 
 func readLoad(t *testing.T, pod *corev1.Pod) served {
 	t.Helper()
@@ -93,11 +112,13 @@ func readLoad(t *testing.T, pod *corev1.Pod) served {
 		value, err := strconv.ParseFloat(match[2], 64)
 		must(t, err)
 		switch match[1] {
-		case "Complete requests", "Total of":
-			o.complete = int(value)
-		case "Failed requests", "Non-2xx responses":
-			o.failed += int(value)
-		default:
+		case "Good answers":
+			o.good = int(value)
+		case "Announced":
+			o.announced = int(value)
+		case "HTML transferred":
+			o.received = int(value)
+		case "Time taken for tests":
 			o.seconds = value
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
@@ -237,9 +236,7 @@ func (s *scene) behindItsBack(do func()) {
 // now is the cluster's latest resource version.
 func (s *scene) now() uint64 {
 	s.t.Helper()
-	list := &corev1.NamespaceList{}
-	must(s.t, admin.List(s.t.Context(), list))
-	version, err := strconv.ParseUint(list.ResourceVersion, 10, 64)
+	version, err := ledger.Now(s.t.Context(), admin)
 	must(s.t, err)
 	return version
 }

@@ -232,6 +232,15 @@ func (r *Recorder) Seen(key string, version uint64) client.Object {
 	return object
 }
 
+// Now is the cluster's latest resource version.
+func Now(ctx context.Context, c client.Reader) (uint64, error) {
+	list := &corev1.NamespaceList{}
+	if err := c.List(ctx, list); err != nil {
+		return 0, fmt.Errorf("listing namespaces: %w", err)
+	}
+	return strconv.ParseUint(list.ResourceVersion, 10, 64)
+}
+
 // VersionOf is the resource version of an object as a number, which it is since Kubernetes 1.35.
 func VersionOf(object client.Object) uint64 {
 	version, err := strconv.ParseUint(object.GetResourceVersion(), 10, 64)

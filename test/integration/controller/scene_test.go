@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -290,11 +289,7 @@ func (s *scene) behindItsBack(do func()) {
 // now is the cluster's latest resource version.
 func (s *scene) now() uint64 {
 	s.t.Helper()
-	list := &corev1.NamespaceList{}
-	if err := admin.List(s.t.Context(), list); err != nil {
-		s.t.Fatal(err)
-	}
-	version, err := strconv.ParseUint(list.ResourceVersion, 10, 64)
+	version, err := ledger.Now(s.t.Context(), admin)
 	if err != nil {
 		s.t.Fatal(err)
 	}
