@@ -20,45 +20,13 @@ mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 say() { echo "python-env: $*" >&2; }
 die() { say "$*"; exit 1; }
 
-# missing PACKAGE...: prints those that are not installed.
-missing() {
-  local package
-  for package in "$@"; do
-    dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' || echo "$package"
-  done
-}
-
-# forbid_services: keeps the packages (redis-server) from starting services, until this script ends.
-forbid_services() {
-  local policy=/usr/sbin/policy-rc.d
-  [[ ! -e $policy ]] || return 0
-  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-  printf '#!/bin/sh\nexit 101\n' >"$policy"
-  chmod +x "$policy"
-}
-
-# install PACKAGE...: installs what is missing; services of the packages are not started.
-install() {
-  local wanted
-  mapfile -t wanted < <(missing "$@")
-  ((${#wanted[@]})) || return 0
-  [[ $(id -u) == 0 ]] || die "not installed, and only root can: ${wanted[*]}"
-  say "installing ${wanted[*]}"
-  export DEBIAN_FRONTEND=noninteractive
-  forbid_services
-  {
-    apt-get -o DPkg::Lock::Timeout=600 update
-    apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${wanted[@]}"
-  } </dev/null >"$build/apt.log" 2>&1 || { tail -n 20 "$build/apt.log" >&2; die "apt-get failed"; }
-}
-
 # suite NAME: a root file system, complete or not there at all.
 suite() {
   local name=$1 target=$build/$1 wanted
   wanted="$mirror ${packages[*]}"
   if [[ -f $target.ready && $(<"$target.ready") == "$wanted" ]]; then return 0; fi
   [[ $(id -u) == 0 ]] || die "only root can make a root file system of $name"
-  install debootstrap debian-archive-keyring
+  "$root/hack/install-packages.sh" debootstrap debian-archive-keyring
   rm -rf "$target" "$target.ready"
   say "making a root file system of $name in $target (about a minute; log: $target.log)"
   debootstrap --variant=minbase --include="$(IFS=,; echo "${packages[*]}")" "$name" "$target" "$mirror" \
@@ -84,7 +52,7 @@ mkdir -p "$build"
 exec 9>"$build/.lock"
 flock 9
 case $1 in
-  debian) install "${packages[@]}" ;;
+  debian) "$root/hack/install-packages.sh" "${packages[@]}" ;;
   venv) venv ;;
   *) suite "$1" ;;
 esac

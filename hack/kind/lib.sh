@@ -44,25 +44,8 @@ logged() {
 
 need_root() { [[ $(id -u) == 0 ]] || die "only root can $*"; }
 
-# need_packages PACKAGE...: installs Debian packages that are missing; services of the packages are not started.
-need_packages() {
-  local package wanted=() policy=/usr/sbin/policy-rc.d
-  for package in "$@"; do
-    dpkg-query -W -f '${Status}\n' "$package" 2>/dev/null | grep -q '^install ok installed$' || wanted+=("$package")
-  done
-  ((${#wanted[@]})) || return 0
-  command -v apt-get >/dev/null || die "not installed, and only known how to install on Debian: ${wanted[*]}"
-  need_root "install ${wanted[*]}"
-  say "installing ${wanted[*]}"
-  if [[ ! -e $policy ]]; then
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod +x "$policy"
-  fi
-  export DEBIAN_FRONTEND=noninteractive
-  logged apt apt-get -o DPkg::Lock::Timeout=600 update
-  logged apt apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends "${wanted[@]}"
-}
+# need_packages PACKAGE...: installs Debian packages that are missing.
+need_packages() { "$root/hack/install-packages.sh" "$@"; }
 
 # version MODULE DIRECTORY: the version of a module that the go.mod of a directory pins.
 version() { sed -n "s|^[[:space:]]*\(require \)\{0,1\}$1 \(v[^ ]*\).*|\2|p" "$2/go.mod" | head -n 1; }
