@@ -161,7 +161,8 @@ type RabbitMQBroker struct {
 
 	// managementURLFrom is where the URL (http:// or https://) of the broker's management API is kept. Without user and
 	// password in it, those of urlFrom are used, if both have the same host. The operator reads from it which queues tasks
-	// wait in; the application does not get it. Without it the condition QueuesOwned is Unknown.
+	// wait in and how many; the application does not get it. Without it the condition QueuesOwned is Unknown. Required where a
+	// tier has scaling.
 	// +optional
 	ManagementURLFrom *URLSource `json:"managementURLFrom,omitempty"`
 }

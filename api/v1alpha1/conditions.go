@@ -17,6 +17,8 @@ const (
 	ConditionSettingsApplied = "SettingsApplied"
 	// ConditionQueuesOwned is True when no tasks wait in the broker that no tier takes.
 	ConditionQueuesOwned = "QueuesOwned"
+	// ConditionSignalsFresh is True while what the tiers' metrics show can be read.
+	ConditionSignalsFresh = "SignalsFresh"
 )
 
 // Reasons of the condition Ready.
@@ -109,6 +111,36 @@ const (
 	ReasonManagementURLMissing = "ManagementURLMissing"
 	// ReasonBrokerAnswerInvalid surfaces when the broker does not answer as such a broker does.
 	ReasonBrokerAnswerInvalid = "BrokerAnswerInvalid"
+)
+
+// Reasons of the condition SignalsFresh, besides those of a broker that cannot be read. It is False once that lasts for three
+// minutes. As long as a metric cannot be read, its tier is not made smaller.
+const (
+	// ReasonNoSignals surfaces when no tier has scaling.
+	ReasonNoSignals = "NoSignals"
+	// ReasonAllFresh surfaces when the metrics of all tiers can be read.
+	ReasonAllFresh = "AllFresh"
+)
+
+// Values of limitedBy of a tier's demand.
+const (
+	// DemandLimitedByNone means that the tier wants as many replicas as its metrics ask for.
+	DemandLimitedByNone = "None"
+	// DemandLimitedByMin means that replicas.min is more.
+	DemandLimitedByMin = "MinReplicas"
+	// DemandLimitedByMax means that replicas.max is less.
+	DemandLimitedByMax = "MaxReplicas"
+	// DemandLimitedByUnknown means that a metric cannot be read, so that the tier is not made smaller.
+	DemandLimitedByUnknown = "MetricUnknown"
+	// DemandLimitedByStabilization means that more was asked for within the window for scaling down, or less within that for
+	// scaling up.
+	DemandLimitedByStabilization = "Stabilization"
+	// DemandLimitedByJump means that the demand has just jumped, so that the tier is not made smaller for a minute.
+	DemandLimitedByJump = "Jump"
+	// DemandLimitedByPolicy means that the policies of scaling.behavior allow no larger change now.
+	DemandLimitedByPolicy = "Policy"
+	// DemandLimitedByThroughOne means that on its way to zero the tier has one replica for a while.
+	DemandLimitedByThroughOne = "ThroughOne"
 )
 
 // Values of limitedBy.

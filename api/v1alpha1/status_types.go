@@ -118,9 +118,38 @@ type TierStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	Decision string `json:"decision,omitempty"`
+	// demand is what the tier's metrics show and ask for. Only where the tier has scaling.
+	// +optional
+	Demand *DemandStatus `json:"demand,omitempty"`
 	// runtime is what the verify container of the newest pod reported.
 	// +optional
 	Runtime *RuntimeReport `json:"runtime,omitempty"`
+}
+
+// DemandStatus is what the metrics of a tier show and ask for. While they cannot be read it is what they last showed.
+type DemandStatus struct {
+	// replicas is how many replicas the metrics ask for, before scaling.behavior, replicas.min and replicas.max.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Replicas *int32 `json:"replicas,omitempty"`
+	// limitedBy is why the tier does not want as many: None, MinReplicas, MaxReplicas, MetricUnknown, Stabilization, Jump,
+	// Policy or ThroughOne.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	LimitedBy string `json:"limitedBy,omitempty"`
+	// readyTasks is how many tasks wait in the tier's queues, of all priorities.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ReadyTasks *int64 `json:"readyTasks,omitempty"`
+	// reservedTasks is how many tasks workers have taken and not acknowledged.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ReservedTasks *int64 `json:"reservedTasks,omitempty"`
+	// laterTasks is how many tasks have an ETA that is still to come. They ask for no replicas.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	LaterTasks *int64 `json:"laterTasks,omitempty"`
 }
 
 // RuntimeReport is what the verify container of a pod reported.

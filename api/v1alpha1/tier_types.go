@@ -44,6 +44,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.celery) || self.role == 'Worker' || self.role == 'ML'",fieldPath=".role",message="must be Worker or ML, since the tier runs celery"
 // +kubebuilder:validation:XValidation:rule="self.role != 'Beat' || !has(self.replicas)",fieldPath=".replicas",reason="FieldValueForbidden",message="a tier of the role Beat has exactly one replica: leave replicas out"
 // +kubebuilder:validation:XValidation:rule="self.role != 'Beat' || !has(self.enforcement) || self.enforcement == 'Paced'",fieldPath=".enforcement",message="must be Paced, since the tier's role is Beat"
+// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || has(self.celery)",fieldPath=".scaling",reason="FieldValueForbidden",message="demand is measured in the queues of celery tiers: leave scaling out; other tiers ask for replicas.desired"
+// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || !has(self.celery) || (has(self.replicas) && has(self.replicas.max))",fieldPath=".replicas.max",reason="FieldValueRequired",message="set the most pods that scaling may ask for"
 // +kubebuilder:validation:XValidation:rule="!has(self.server) || self.server.preset == 'Custom' || has(self.image)",fieldPath=".image",reason="FieldValueRequired",message="set the image of the model server"
 // +kubebuilder:validation:XValidation:rule="!has(self.modelCache) || !has(self.pod) || !has(self.pod.volumeMounts) || self.pod.volumeMounts.all(m, m.mountPath != '/models')",fieldPath=".pod.volumeMounts",message="modelCache is mounted at /models: choose another mountPath"
 // +kubebuilder:validation:XValidation:rule="!(has(self.cpu) && has(self.cpu.request) && has(self.cpu.limit) && isQuantity(string(self.cpu.request)) && isQuantity(string(self.cpu.limit))) || !quantity(string(self.cpu.request)).isGreaterThan(quantity(string(self.cpu.limit)))",fieldPath=".cpu.request",message="must not exceed cpu.limit",messageExpression="'must not exceed cpu.limit, which is ' + string(self.cpu.limit)"
@@ -82,6 +84,11 @@ type Tier struct {
 	// replicas is how many pods the tier has, wants and may have. Not for Beat tiers.
 	// +optional
 	Replicas *Replicas `json:"replicas,omitempty"`
+
+	// scaling lets the tier ask for as many replicas as it has work for, between replicas.min and replicas.max, in place of
+	// replicas.desired. Only for celery tiers.
+	// +optional
+	Scaling *Scaling `json:"scaling,omitempty"`
 
 	// image overrides spec.application.image.
 	// +optional
@@ -180,7 +187,7 @@ type Replicas struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000
 	Min *int32 `json:"min,omitempty"`
-	// desired is what the tier asks for. Defaults to min.
+	// desired is what the tier asks for while it has no scaling. Defaults to min.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=10000

@@ -40,6 +40,16 @@ func (w *TierWrapper) Replicas(least, desired, most int32) *TierWrapper {
 	return w
 }
 
+// ScalesByQueue lets the tier ask for a process for each so many tasks in its queues. Options change what else is said
+// about it; call it beside Celery and Replicas.
+func (w *TierWrapper) ScalesByQueue(depthPerProcess int32, options ...func(*v1alpha1.Scaling)) *TierWrapper {
+	w.Scaling = &v1alpha1.Scaling{
+		Metrics: []v1alpha1.Metric{{Queue: &v1alpha1.QueueMetric{TargetDepthPerProcess: &depthPerProcess}}},
+	}
+	apply(w.Scaling, options)
+	return w
+}
+
 // Weight sets the weight.
 func (w *TierWrapper) Weight(weight int32) *TierWrapper {
 	w.Tier.Weight = &weight

@@ -56,7 +56,7 @@ type serverInput struct {
 
 // InputHash names the part of the resource that the pod template of a tier depends on: it is the same
 // as long as that part means the same. The order of tiers and of map keys, how quantities are spelled,
-// replicas, weights, the budget, and parts of the application that the tier overrides do not count. It
+// replicas, scaling, weights, the budget, and parts of the application that the tier overrides do not count. It
 // is empty for a tier that is not in the resource.
 func InputHash(mb *v1alpha1.MemoryBudget, tierName string) string {
 	tier := tierOf(mb, tierName)
@@ -91,7 +91,7 @@ func inputOf(mb *v1alpha1.MemoryBudget, tier *v1alpha1.Tier) input {
 	tier.Image = first(tier.Image, app.Image)
 	tier.Env = settings.UserEnv(mb, tier)
 	tier.EnvFrom = append(app.EnvFrom, tier.EnvFrom...)
-	tier.Weight, tier.Enforcement, tier.Replicas, tier.Pod = nil, "", nil, nil
+	tier.Weight, tier.Enforcement, tier.Replicas, tier.Scaling, tier.Pod = nil, "", nil, nil, nil
 	in.Tier = *tier
 	return in
 }

@@ -112,7 +112,7 @@ func isIrrelevant(path string) bool {
 	path = strings.TrimPrefix(path, "spec")
 	if i := strings.Index(path, "]"); strings.HasPrefix(path, ".Tiers[") && i > 0 {
 		path = path[i+1:]
-		return slices.ContainsFunc([]string{".Replicas", ".Weight"}, func(p string) bool { return strings.HasPrefix(path, p) })
+		return slices.ContainsFunc([]string{".Replicas", ".Scaling", ".Weight"}, func(p string) bool { return strings.HasPrefix(path, p) })
 	}
 	return slices.ContainsFunc(irrelevant, func(p string) bool { return strings.HasPrefix(path, p) })
 }
@@ -194,6 +194,7 @@ func TestInputHashMeansTheSame(t *testing.T) {
 		}, true},
 		"order of tiers":     {func(mb *v1alpha1.MemoryBudget) { slices.Reverse(mb.Spec.Tiers) }, true},
 		"replicas":           {func(mb *v1alpha1.MemoryBudget) { mb.Spec.Tiers[1].Replicas = nil }, true},
+		"scaling":            {func(mb *v1alpha1.MemoryBudget) { mb.Spec.Tiers[1] = scaled(mb.Spec.Tiers[1]) }, true},
 		"budget":             {func(mb *v1alpha1.MemoryBudget) { mb.Spec.Memory = resource.MustParse("64Gi") }, true},
 		"another tier":       {func(mb *v1alpha1.MemoryBudget) { mb.Spec.Tiers[0].Gunicorn.Workers = new(int32(1)) }, true},
 		"default said aloud": {func(mb *v1alpha1.MemoryBudget) { mb.Spec.Tiers[1].Enforcement = v1alpha1.EnforcementGated }, true},
@@ -221,6 +222,19 @@ func TestInputHashMeansTheSame(t *testing.T) {
 	if got := InputHash(base(), "none"); got != "" {
 		t.Errorf("InputHash of no tier = %q", got)
 	}
+}
+
+// scaled is a tier with all of scaling set.
+func scaled(tier v1alpha1.Tier) v1alpha1.Tier {
+	return (&testutil.TierWrapper{Tier: tier}).ScalesByQueue(5, func(s *v1alpha1.Scaling) {
+		rules := &v1alpha1.ScalingRules{
+			StabilizationWindowSeconds: new(int32(60)),
+			SelectPolicy:               v1alpha1.ScalingPolicySelectMin,
+			Policies:                   []v1alpha1.ScalingPolicy{{Type: v1alpha1.ScalingPolicyPods, Value: 1, PeriodSeconds: 60}},
+			Tolerance:                  new(resource.MustParse("50m")),
+		}
+		s.Behavior = &v1alpha1.ScalingBehavior{ScaleUp: rules, ScaleDown: rules}
+	}).Obj()
 }
 
 func TestInputHashLeavesTheResourceAlone(t *testing.T) {

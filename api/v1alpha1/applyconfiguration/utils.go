@@ -39,6 +39,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.CPUApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Database"):
 		return &apiv1alpha1.DatabaseApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("DemandStatus"):
+		return &apiv1alpha1.DemandStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Django"):
 		return &apiv1alpha1.DjangoApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EmptyDirVolume"):
@@ -53,6 +55,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.MemoryBudgetSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("MemoryBudgetStatus"):
 		return &apiv1alpha1.MemoryBudgetStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Metric"):
+		return &apiv1alpha1.MetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Model"):
 		return &apiv1alpha1.ModelApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ModelCache"):
@@ -61,6 +65,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PodApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Process"):
 		return &apiv1alpha1.ProcessApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("QueueMetric"):
+		return &apiv1alpha1.QueueMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RabbitMQBroker"):
 		return &apiv1alpha1.RabbitMQBrokerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ReadyReplicas"):
@@ -71,6 +77,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ReplicasApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RuntimeReport"):
 		return &apiv1alpha1.RuntimeReportApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Scaling"):
+		return &apiv1alpha1.ScalingApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ScalingBehavior"):
+		return &apiv1alpha1.ScalingBehaviorApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ScalingPolicy"):
+		return &apiv1alpha1.ScalingPolicyApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ScalingRules"):
+		return &apiv1alpha1.ScalingRulesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretKeyReference"):
 		return &apiv1alpha1.SecretKeyReferenceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Server"):

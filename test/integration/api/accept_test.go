@@ -32,13 +32,21 @@ var accepted = map[string][]edit{
 	"reserve as a number beyond 32 bits":        {{"spec.memory", "16Gi"}, {"spec.reserve", "3221225472"}},
 	"no reserve":                                {{"spec.reserve", ""}},
 	"the same queue names as tasks":             {{"spec.tiers[ml].celery.tasks", "[celery]"}},
-	"RabbitMQ with a management API":            {{"spec.broker", "{rabbitmq: {urlFrom: {secretKeyRef: {name: mq, key: url}}, managementURLFrom: {secretKeyRef: {name: mq, key: management}}}}"}},
-	"RabbitMQ":                                  {{"spec.broker", "{rabbitmq: {urlFrom: {secretKeyRef: {name: mq, key: url}}}}"}},
+	"RabbitMQ with a management API":            {{"spec.broker", "{rabbitmq: {urlFrom: {secretKeyRef: {name: mq, key: url}}, managementURLFrom: {secretKeyRef: {name: mq, key: management}}}}"}, {"spec.tiers[worker].scaling", ""}},
+	"RabbitMQ":                                  {{"spec.broker", "{rabbitmq: {urlFrom: {secretKeyRef: {name: mq, key: url}}}}"}, {"spec.tiers[worker].scaling", ""}},
 	"no broker where nothing needs one":         {{"spec.broker", ""}, {"spec.application.celery", ""}, {"spec.tiers[worker]", ""}, {"spec.tiers[ml]", ""}, {"spec.tiers[beat]", ""}},
 	"no shared image where all have one":        {{"spec.application.image", ""}, {"spec.tiers[worker].image", "a"}, {"spec.tiers[ml].image", "a"}, {"spec.tiers[beat].image", "a"}, {"spec.tiers[bot].image", "a"}},
 	"no Django":                                 {{"spec.application.django", ""}, {"spec.database", ""}, {"spec.cache", ""}},
 	"min, desired and max alike":                {{"spec.tiers[worker].replicas", "{min: 1, desired: 1, max: 1}"}},
 	"max alone":                                 {{"spec.tiers[ml].replicas", "{max: 3}"}, {"spec.tiers[worker]", ""}},
+	"scaling that says nothing":                 {{"spec.tiers[worker].scaling", "{}"}},
+	"scaling by the default target":             {{"spec.tiers[worker].scaling", "{metrics: [{queue: {}}]}"}},
+	"scaling without min and desired":           {{"spec.tiers[worker].replicas", "{max: 8}"}, {"spec.tiers[ml].memory.perPod", "64Mi"}},
+	"scaling of RabbitMQ":                       {{"spec.broker", "{rabbitmq: {urlFrom: {secretKeyRef: {name: mq, key: url}}, managementURLFrom: {secretKeyRef: {name: mq, key: management}}}}"}, {"spec.tiers[worker].scaling", "{metrics: [{queue: {targetDepthPerProcess: 2}}]}"}},
+	"scaling in one direction":                  {{"spec.tiers[worker].scaling.behavior", "{scaleDown: {selectPolicy: Disabled}}"}},
+	"behavior that says nothing":                {{"spec.tiers[worker].scaling.behavior", "{scaleUp: {}, scaleDown: {}}"}},
+	"no tolerance, and all of it":               {{"spec.tiers[worker].scaling.behavior", "{scaleUp: {tolerance: 0}, scaleDown: {tolerance: 1}}"}},
+	"tolerances in other spellings":             {{"spec.tiers[worker].scaling.behavior", "{scaleUp: {tolerance: '0.05'}, scaleDown: {tolerance: '5e-2'}}"}},
 	"recycling with the default pool":           {{"spec.tiers[worker].celery.pool", ""}},
 	"concurrency 1 with Solo":                   {{"spec.tiers[ml].celery.concurrency", "1"}},
 	"requeue":                                   {{"spec.tiers[worker].celery.drain", "Requeue"}},
@@ -86,7 +94,8 @@ func decode(t *testing.T, object *unstructured.Unstructured) *v1alpha1.MemoryBud
 
 // TestBuilders: what the builders of tests make is valid.
 func TestBuilders(t *testing.T) {
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(testutil.MakeExample("shop", namespace).Obj())
+	mails := testutil.MakeTier("mails", v1alpha1.RoleWorker).Memory("64Mi").Replicas(0, 0, 4).Celery("mails").ScalesByQueue(5).Obj()
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(testutil.MakeExample("shop", namespace).Tier(mails).Obj())
 	if err != nil {
 		t.Fatal(err)
 	}

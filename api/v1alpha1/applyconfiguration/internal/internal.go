@@ -175,6 +175,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: connectTimeoutSeconds
       type:
         scalar: numeric
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.DemandStatus
+  map:
+    fields:
+    - name: laterTasks
+      type:
+        scalar: numeric
+    - name: limitedBy
+      type:
+        scalar: string
+    - name: readyTasks
+      type:
+        scalar: numeric
+    - name: replicas
+      type:
+        scalar: numeric
+    - name: reservedTasks
+      type:
+        scalar: numeric
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Django
   map:
     fields:
@@ -360,6 +378,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: unallocated
       type:
         namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.Metric
+  map:
+    fields:
+    - name: queue
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.QueueMetric
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Model
   map:
     fields:
@@ -474,6 +498,15 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ProcessSettings
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.ProcessSettings
   scalar: string
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.QueueMetric
+  map:
+    fields:
+    - name: targetDepthPerProcess
+      type:
+        scalar: numeric
+    - name: targetWaitSeconds
+      type:
+        scalar: numeric
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.RabbitMQBroker
   map:
     fields:
@@ -553,6 +586,61 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: python
       type:
         scalar: string
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.Scaling
+  map:
+    fields:
+    - name: behavior
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingBehavior
+    - name: metrics
+      type:
+        list:
+          elementType:
+            namedType: com.github.memorybudget.memorybudget.api.v1alpha1.Metric
+          elementRelationship: atomic
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingBehavior
+  map:
+    fields:
+    - name: scaleDown
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingRules
+    - name: scaleUp
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingRules
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingPolicy
+  map:
+    fields:
+    - name: periodSeconds
+      type:
+        scalar: numeric
+    - name: type
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingPolicyType
+    - name: value
+      type:
+        scalar: numeric
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingPolicySelect
+  scalar: string
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingPolicyType
+  scalar: string
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingRules
+  map:
+    fields:
+    - name: policies
+      type:
+        list:
+          elementType:
+            namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingPolicy
+          elementRelationship: atomic
+    - name: selectPolicy
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ScalingPolicySelect
+    - name: stabilizationWindowSeconds
+      type:
+        scalar: numeric
+    - name: tolerance
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.SecretKeyReference
   map:
     fields:
@@ -652,6 +740,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: role
       type:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.Role
+    - name: scaling
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.Scaling
     - name: server
       type:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.Server
@@ -673,6 +764,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: decision
       type:
         scalar: string
+    - name: demand
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.DemandStatus
     - name: desired
       type:
         scalar: numeric

@@ -12,7 +12,7 @@ package v1alpha1
 type ReplicasApplyConfiguration struct {
 	// min is the floor: what the tier always gets. Defaults to 1.
 	Min *int32 `json:"min,omitempty"`
-	// desired is what the tier asks for. Defaults to min.
+	// desired is what the tier asks for while it has no scaling. Defaults to min.
 	Desired *int32 `json:"desired,omitempty"`
 	// max is the most the tier may have. Defaults to the larger of min and desired.
 	Max *int32 `json:"max,omitempty"`

@@ -30,6 +30,9 @@ type TierApplyConfiguration struct {
 	CPU *CPUApplyConfiguration `json:"cpu,omitempty"`
 	// replicas is how many pods the tier has, wants and may have. Not for Beat tiers.
 	Replicas *ReplicasApplyConfiguration `json:"replicas,omitempty"`
+	// scaling lets the tier ask for as many replicas as it has work for, between replicas.min and replicas.max, in place of
+	// replicas.desired. Only for celery tiers.
+	Scaling *ScalingApplyConfiguration `json:"scaling,omitempty"`
 	// image overrides spec.application.image.
 	Image *string `json:"image,omitempty"`
 	// env is added to spec.application.env. An entry of the same name replaces that one.
@@ -111,6 +114,14 @@ func (b *TierApplyConfiguration) WithCPU(value *CPUApplyConfiguration) *TierAppl
 // If called multiple times, the Replicas field is set to the value of the last call.
 func (b *TierApplyConfiguration) WithReplicas(value *ReplicasApplyConfiguration) *TierApplyConfiguration {
 	b.Replicas = value
+	return b
+}
+
+// WithScaling sets the Scaling field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Scaling field is set to the value of the last call.
+func (b *TierApplyConfiguration) WithScaling(value *ScalingApplyConfiguration) *TierApplyConfiguration {
+	b.Scaling = value
 	return b
 }
 

@@ -33,6 +33,8 @@ type TierStatusApplyConfiguration struct {
 	LimitedBy *string `json:"limitedBy,omitempty"`
 	// decision is the last decision in words: what the tier wanted, what it got and why not more.
 	Decision *string `json:"decision,omitempty"`
+	// demand is what the tier's metrics show and ask for. Only where the tier has scaling.
+	Demand *DemandStatusApplyConfiguration `json:"demand,omitempty"`
 	// runtime is what the verify container of the newest pod reported.
 	Runtime *RuntimeReportApplyConfiguration `json:"runtime,omitempty"`
 }
@@ -112,6 +114,14 @@ func (b *TierStatusApplyConfiguration) WithLimitedBy(value string) *TierStatusAp
 // If called multiple times, the Decision field is set to the value of the last call.
 func (b *TierStatusApplyConfiguration) WithDecision(value string) *TierStatusApplyConfiguration {
 	b.Decision = &value
+	return b
+}
+
+// WithDemand sets the Demand field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Demand field is set to the value of the last call.
+func (b *TierStatusApplyConfiguration) WithDemand(value *DemandStatusApplyConfiguration) *TierStatusApplyConfiguration {
+	b.Demand = value
 	return b
 }
 
