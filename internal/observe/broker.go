@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -59,8 +60,34 @@ type Broker struct {
 	// Waiting are the queues in which tasks wait, sorted, but for those that the broker shows to have consumers. Their
 	// names are what others made them.
 	Waiting []string
+	// Queues say how much there is to do in the queues of the tiers that scale by them, sorted by name. They are what was
+	// last read, also while the broker cannot be read.
+	Queues []Queue
+	// FailingSince is when readings began to fail, zero while they succeed.
+	FailingSince time.Time
 	// Elsewhere are the queues of other resources of the namespace that name the same Secret.
 	Elsewhere []string
+}
+
+// Fresh says whether what is known of the queues is what they are now.
+func (b *Broker) Fresh() bool { return b.State == BrokerRead && b.FailingSince.IsZero() }
+
+// Queue is how much there is to do in a queue.
+type Queue struct {
+	// Name of the queue.
+	Name string
+	// Ready are the tasks that wait in the queue, of all priorities.
+	Ready int64
+	// Reserved are the tasks that workers have taken and not acknowledged: they are about to run them or, where tasks are
+	// acknowledged late, run them.
+	Reserved int64
+	// Later are the tasks, waiting or taken, whose ETA is still to come. They are part of neither of the above.
+	Later int64
+	// NextETA is when the first of Later is due, zero where there is none.
+	NextETA time.Time
+	// Oldest is when the task that has waited longest could first be run: when it was published or, if that is later,
+	// its ETA. Zero where no task waits or none of those looked at tells.
+	Oldest time.Time
 }
 
 // BrokerReader knows what was last read from the broker of a resource. It does not read then.
@@ -108,4 +135,25 @@ func Queues(mb *v1alpha1.MemoryBudget) []string {
 	}
 	slices.Sort(queues)
 	return queues
+}
+
+// ScaledQueues are those whose tasks say how many replicas a tier needs, sorted.
+func ScaledQueues(mb *v1alpha1.MemoryBudget) []string {
+	var queues []string
+	for i := range mb.Spec.Tiers {
+		tier := &mb.Spec.Tiers[i]
+		if tier.Celery != nil && scalesByQueue(tier.Scaling) {
+			queues = append(queues, tier.Celery.Queues...)
+		}
+	}
+	slices.Sort(queues)
+	return slices.Compact(queues)
+}
+
+// scalesByQueue: the queues are one of the metrics, which they are by default.
+func scalesByQueue(scaling *v1alpha1.Scaling) bool {
+	if scaling == nil || len(scaling.Metrics) == 0 {
+		return scaling != nil
+	}
+	return slices.ContainsFunc(scaling.Metrics, func(m v1alpha1.Metric) bool { return m.Queue != nil })
 }

@@ -5,7 +5,6 @@ package signals
 
 import (
 	"context"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -69,6 +68,29 @@ type Brokers struct {
 type user struct {
 	source *source
 	queues []string
+	// scaled are those of the queues that tiers scale by.
+	scaled []string
+}
+
+// sees is what is known of a broker, as far as the resource asks.
+func (u *user) sees(known observe.Broker) observe.Broker {
+	var queues []observe.Queue
+	for _, q := range known.Queues {
+		if slices.Contains(u.scaled, q.Name) {
+			queues = append(queues, q)
+		}
+	}
+	known.Queues = queues
+	return known
+}
+
+// concerned says whether the resource sees something else than before. That readings fail matters at once only where tiers
+// scale by them: for the rest, what was read stays known for a while.
+func (u *user) concerned(before, after observe.Broker) bool {
+	before, after = u.sees(before), u.sees(after)
+	turned := before.FailingSince.IsZero() != after.FailingSince.IsZero()
+	before.FailingSince, after.FailingSince = time.Time{}, time.Time{}
+	return turned && len(u.scaled) > 0 || !reflect.DeepEqual(before, after)
 }
 
 // source is where the URLs of resources are kept.
@@ -81,8 +103,9 @@ type source struct {
 	// poller reads the broker, nil while it is not known. Fault says why not.
 	poller *poller
 	fault  observe.Broker
-	// failures are those to read the Secret since it was last read.
-	failures int
+	// failures are those to read the Secret since it was last read; failingSince is when they began.
+	failures     int
+	failingSince time.Time
 }
 
 // known is what is known of the broker of a source.
@@ -142,7 +165,7 @@ func (b *Brokers) Broker(mb *v1alpha1.MemoryBudget) observe.Broker {
 		return observe.Broker{State: instead}
 	}
 	b.mu.Lock()
-	known, concerned := b.use(key, from, observe.Queues(mb))
+	known, concerned := b.use(key, from, observe.Queues(mb), observe.ScaledQueues(mb))
 	b.mu.Unlock()
 	b.wake(concerned)
 	return known
@@ -161,7 +184,7 @@ func (b *Brokers) Forget(key client.ObjectKey) {
 }
 
 // use files a resource. It returns what is known, and the others that its queues concern, if they are other ones than before.
-func (b *Brokers) use(key client.ObjectKey, from origin, queues []string) (observe.Broker, []client.ObjectKey) {
+func (b *Brokers) use(key client.ObjectKey, from origin, queues, scaled []string) (observe.Broker, []client.ObjectKey) {
 	if b.ctx.Err() != nil {
 		return observe.Broker{State: observe.BrokerNotReadYet}, nil
 	}
@@ -176,11 +199,12 @@ func (b *Brokers) use(key client.ObjectKey, from origin, queues []string) (obser
 		s = b.open(from)
 	}
 	s.users[key] = true
-	b.users[key] = &user{source: s, queues: queues}
+	u := &user{source: s, queues: queues, scaled: scaled}
+	b.users[key] = u
 	if before == nil || !slices.Equal(before.queues, queues) {
 		concerned = append(concerned, b.neighbours(key, s)...)
 	}
-	return s.known(), concerned
+	return u.sees(s.known()), concerned
 }
 
 // neighbours are the other resources of the namespace that name the same Secret, where it matters to them who takes which
@@ -260,20 +284,46 @@ func (b *Brokers) resolved(s *source, found target, fault observe.Broker) {
 		b.mu.Unlock()
 		return
 	case fault.State == "":
-		s.failures, s.fault = 0, observe.Broker{}
+		s.failures, s.fault, s.failingSince = 0, observe.Broker{}, time.Time{}
 		b.attach(s, found)
-	case s.poller == nil || s.failures > 0:
-		s.fault = fault
-		b.detach(s)
 	default:
-		s.failures++
+		s.fails(before, b.options.Clock.Now())
+		if s.poller == nil || s.failures > 1 {
+			s.giveUp(before, fault)
+			b.detach(s)
+		}
 	}
-	var concerned []client.ObjectKey
-	if !reflect.DeepEqual(before, s.known()) {
-		concerned = slices.Collect(maps.Keys(s.users))
-	}
+	concerned := b.concerned(s, before)
 	b.mu.Unlock()
 	b.wake(concerned)
+}
+
+// fails counts a failure. Readings may have failed before.
+func (s *source) fails(before observe.Broker, now time.Time) {
+	s.failures++
+	if s.failingSince.IsZero() {
+		s.failingSince = now
+	}
+	if since := before.FailingSince; !since.IsZero() && since.Before(s.failingSince) {
+		s.failingSince = since
+	}
+}
+
+// giveUp takes what is wrong with the Secret for what is known. What was read stays.
+func (s *source) giveUp(before, fault observe.Broker) {
+	s.fault = fault
+	s.fault.Queues, s.fault.FailingSince = before.Queues, s.failingSince
+}
+
+// concerned are the resources of a source that see something else than before.
+func (b *Brokers) concerned(s *source, before observe.Broker) []client.ObjectKey {
+	var keys []client.ObjectKey
+	for key := range s.users {
+		if b.users[key].concerned(before, s.known()) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // wake makes the controller look at resources.

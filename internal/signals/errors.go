@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -21,6 +22,8 @@ var (
 	errForbiddenAddress = errors.New("an address that is not connected to")
 	// errAnswer is an answer that such a broker does not give.
 	errAnswer = errors.New("an answer that is not understood")
+	// errTooLong is one that is longer than it may be.
+	errTooLong = fmt.Errorf("%w: it is too long", errAnswer)
 	// errRefused is a user who may not do what was asked.
 	errRefused = errors.New("not allowed")
 )

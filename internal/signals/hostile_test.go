@@ -98,7 +98,7 @@ func redisAnd(answer string) func(net.Conn) {
 }
 
 // read reads once, with less patience than usual, and returns what it allocated besides.
-func read(t *testing.T, to target, within time.Duration) (waiting []string, allocated uint64, err error) {
+func read(t *testing.T, to target, within time.Duration, queues ...string) (got reading, allocated uint64, err error) {
 	t.Helper()
 	r := newReader(to, anywhere)
 	t.Cleanup(func() { _ = r.close() })
@@ -106,9 +106,9 @@ func read(t *testing.T, to target, within time.Duration) (waiting []string, allo
 	defer cancel()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	waiting, err = readOnce(ctx, r)
+	got, err = readOnce(ctx, r, question{queues: queues, now: moment})
 	runtime.ReadMemStats(&after)
-	return waiting, after.TotalAlloc - before.TotalAlloc, err
+	return got, after.TotalAlloc - before.TotalAlloc, err
 }
 
 // TestHostileRedis: whatever a server answers becomes one of a few states, in bounded time and memory.
@@ -271,8 +271,8 @@ func TestManagement(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `{"page_count":2,"items":[{"name":"a","messages":1},{"name":"mine","messages":1,"exclusive":true}]}`)
 	})
-	waiting, _, err := read(t, to, 3*time.Second)
-	if diff := cmp.Diff([]string{"a", "z"}, waiting); diff != "" || err != nil {
+	got, _, err := read(t, to, 3*time.Second)
+	if diff := cmp.Diff([]string{"a", "z"}, got.waiting); diff != "" || err != nil {
 		t.Errorf("%v, queues (-want +got):\n%s", err, diff)
 	}
 	want := []string{"/rabbit/api/queues/a%2Fb u:p page 1", "/rabbit/api/queues/a%2Fb u:p page 2"}

@@ -6,8 +6,6 @@ package signals
 import (
 	"context"
 	"fmt"
-	"maps"
-	"reflect"
 	"slices"
 	"time"
 
@@ -29,10 +27,26 @@ type poller struct {
 	refused bool
 }
 
+// question is what a reading is to tell beside the queues in which tasks wait.
+type question struct {
+	// queues are those whose tasks are counted.
+	queues []string
+	// now tells ETAs that are to come from those that are due.
+	now time.Time
+}
+
+// reading is what a broker said.
+type reading struct {
+	// waiting are the queues in which tasks wait, sorted.
+	waiting []string
+	// queues are the tasks of the queues that were asked for, sorted by name. One that the broker tells nothing about yet
+	// is missing.
+	queues []observe.Queue
+}
+
 // reader is a connection to a broker.
 type reader interface {
-	// read returns the queues in which tasks wait, sorted.
-	read(ctx context.Context) ([]string, error)
+	read(ctx context.Context, q question) (reading, error)
 	close() error
 }
 
@@ -84,11 +98,11 @@ func (b *Brokers) poll(ctx context.Context, p *poller) {
 		}
 	}()
 	for {
-		waiting, err := readOnce(ctx, r)
+		got, err := readOnce(ctx, r, b.question(p))
 		if ctx.Err() != nil {
 			return
 		}
-		b.read(p, waiting, err)
+		b.read(p, got, err)
 		select {
 		case <-ctx.Done():
 			return
@@ -97,28 +111,40 @@ func (b *Brokers) poll(ctx context.Context, p *poller) {
 	}
 }
 
+// question asks for the queues that the resources of a poller scale by.
+func (b *Brokers) question(p *poller) question {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var queues []string
+	for s := range p.sources {
+		for key := range s.users {
+			queues = append(queues, b.users[key].scaled...)
+		}
+	}
+	slices.Sort(queues)
+	return question{queues: slices.Compact(queues), now: b.options.Clock.Now()}
+}
+
 // readOnce survives whatever an answer does to the client that reads it.
-func readOnce(ctx context.Context, r reader) (waiting []string, err error) {
+func readOnce(ctx context.Context, r reader, q question) (got reading, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	defer func() {
 		if recovered := recover(); recovered != nil {
-			waiting, err = nil, fmt.Errorf("%w: it makes the client panic", errAnswer)
+			got, err = reading{}, fmt.Errorf("%w: it makes the client panic", errAnswer)
 		}
 	}()
-	return r.read(ctx)
+	return r.read(ctx, q)
 }
 
 // read takes what a reading said.
-func (b *Brokers) read(p *poller, waiting []string, err error) {
+func (b *Brokers) read(p *poller, got reading, err error) {
 	b.mu.Lock()
 	before := p.known
-	p.take(waiting, err, b.options.Clock.Now())
+	p.take(got, err, b.options.Clock.Now())
 	var concerned []client.ObjectKey
-	if !reflect.DeepEqual(before, p.known) {
-		for s := range p.sources {
-			concerned = slices.AppendSeq(concerned, maps.Keys(s.users))
-		}
+	for s := range p.sources {
+		concerned = append(concerned, b.concerned(s, before)...)
 	}
 	b.mu.Unlock()
 	if before.State != p.known.State {
@@ -129,11 +155,14 @@ func (b *Brokers) read(p *poller, waiting []string, err error) {
 
 // take files a reading. What was read stays known for a while when nothing can be read; a user that is refused may have
 // another password by now.
-func (p *poller) take(waiting []string, err error, now time.Time) {
+func (p *poller) take(got reading, err error, now time.Time) {
 	if err == nil {
 		p.readAt, p.refused = now, false
-		p.known = observe.Broker{State: observe.BrokerRead, Address: p.target.address, Waiting: waiting}
+		p.known = observe.Broker{State: observe.BrokerRead, Address: p.target.address, Waiting: got.waiting, Queues: got.queues}
 		return
+	}
+	if p.known.FailingSince.IsZero() {
+		p.known.FailingSince = now
 	}
 	state := stateOf(err)
 	if refused := state == observe.BrokerRefuses; refused != p.refused {
@@ -143,7 +172,9 @@ func (p *poller) take(waiting []string, err error, now time.Time) {
 		}
 	}
 	if p.readAt.IsZero() || now.Sub(p.readAt) > staleAfter {
-		p.known = observe.Broker{State: state, Address: p.target.address}
+		p.known = observe.Broker{
+			State: state, Address: p.target.address, Queues: p.known.Queues, FailingSince: p.known.FailingSince,
+		}
 	}
 }
 

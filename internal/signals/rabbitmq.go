@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+
+	"github.com/memorybudget/memorybudget/internal/observe"
 )
 
 const (
@@ -85,32 +87,63 @@ type queueItem struct {
 	Messages  int64  `json:"messages"`
 	Consumers int64  `json:"consumers"`
 	Exclusive bool   `json:"exclusive"`
+	// Ready and Taken are asked for where queues are counted. Neither is there before the broker has counted them itself.
+	Ready *int64 `json:"messages_ready"`
+	Taken *int64 `json:"messages_unacknowledged"`
 }
 
-// read returns the queues in which tasks wait and which have no consumer.
-func (r *rabbitReader) read(ctx context.Context) ([]string, error) {
-	var waiting []string
+// counted are the columns that count the tasks of a queue.
+const counted = ",messages_ready,messages_unacknowledged"
+
+// isForgotten: tasks wait and nobody takes them. Only the connection that made an exclusive queue could.
+func (q *queueItem) isForgotten() bool {
+	return q.Messages > 0 && q.Consumers == 0 && !q.Exclusive && q.Name != "" && !isCelerysOwn(q.Name)
+}
+
+// read returns the queues in which tasks wait and which have no consumer, and counts the tasks of those that are asked for.
+func (r *rabbitReader) read(ctx context.Context, q question) (reading, error) {
+	all := map[string]queueItem{}
+	columns := "name,messages,consumers,exclusive"
+	if len(q.queues) > 0 {
+		columns += counted
+	}
+	var got reading
 	for n := 1; n <= mostPages; n++ {
-		got, err := r.page(ctx, n)
+		page, err := r.page(ctx, n, columns)
 		if err != nil {
-			return nil, err
+			return reading{}, err
 		}
-		for _, q := range got.Items {
-			// Only the connection that made an exclusive queue could take from it.
-			if q.Messages > 0 && q.Consumers == 0 && !q.Exclusive && q.Name != "" && !isCelerysOwn(q.Name) {
-				waiting = append(waiting, q.Name)
+		for _, item := range page.Items {
+			all[item.Name] = item
+			if item.isForgotten() {
+				got.waiting = append(got.waiting, item.Name)
 			}
 		}
-		if n >= got.Pages {
-			slices.Sort(waiting)
-			return slices.Compact(waiting), nil
+		if n >= page.Pages {
+			slices.Sort(got.waiting)
+			got.waiting, got.queues = slices.Compact(got.waiting), counts(q.queues, all)
+			return got, nil
 		}
 	}
-	return nil, fmt.Errorf("%w: there are more queues than are looked at", errAnswer)
+	return reading{}, fmt.Errorf("%w: there are more queues than are looked at", errAnswer)
 }
 
-func (r *rabbitReader) page(ctx context.Context, n int) (page, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url(n), http.NoBody)
+// counts are those of queues, of which there may be none by that name. ETA and age of a task, the broker does not tell.
+func counts(queues []string, all map[string]queueItem) []observe.Queue {
+	var out []observe.Queue
+	for _, name := range queues {
+		switch item, found := all[name]; {
+		case !found:
+			out = append(out, observe.Queue{Name: name})
+		case item.Ready != nil && item.Taken != nil:
+			out = append(out, observe.Queue{Name: name, Ready: max(*item.Ready, 0), Reserved: max(*item.Taken, 0)})
+		}
+	}
+	return out
+}
+
+func (r *rabbitReader) page(ctx context.Context, n int, columns string) (page, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.url(n, columns), http.NoBody)
 	if err != nil {
 		return page{}, fmt.Errorf("%w: %w", errAnswer, err)
 	}
@@ -140,7 +173,7 @@ func decode(body io.Reader) (page, error) {
 		return page{}, err
 	}
 	if len(data) > mostBytes {
-		return page{}, fmt.Errorf("%w: it is too long", errAnswer)
+		return page{}, errTooLong
 	}
 	var got page
 	if err := json.Unmarshal(data, &got); err != nil || got.Pages == 0 && got.Items == nil {
@@ -150,13 +183,13 @@ func decode(body io.Reader) (page, error) {
 }
 
 // url is that of a page of the queues of the virtual host.
-func (r *rabbitReader) url(n int) string {
+func (r *rabbitReader) url(n int, columns string) string {
 	scheme := "http"
 	if r.target.secure {
 		scheme = "https"
 	}
 	query := url.Values{
-		"page": {strconv.Itoa(n)}, "page_size": {strconv.Itoa(pageSize)}, "columns": {"name,messages,consumers,exclusive"},
+		"page": {strconv.Itoa(n)}, "page_size": {strconv.Itoa(pageSize)}, "columns": {columns},
 	}
 	return fmt.Sprintf("%s://%s%s/api/queues/%s?%s", scheme, r.target.address, r.target.path, url.PathEscape(r.target.vhost), query.Encode())
 }

@@ -12,6 +12,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
@@ -26,8 +27,11 @@ const (
 	routeParts = 3
 )
 
-// priorities are the endings of the lists of a queue.
-var priorities = []string{"", separator + "3", separator + "6", separator + "9"}
+// priorities are the endings of the lists of a queue: by default Celery uses those of 0, 3, 6 and 9 (priority_steps).
+var priorities = []string{
+	"", separator + "1", separator + "2", separator + "3", separator + "4", separator + "5", separator + "6", separator + "7",
+	separator + "8", separator + "9",
+}
 
 const (
 	// scanStep is how many keys Redis looks at in one call, mostScans how many calls look for bindings.
@@ -42,12 +46,20 @@ const (
 type redisReader struct {
 	client *redis.Client
 	left   allowance
+	// entries are those of the tasks that workers had taken at the last reading, by prefix and tag.
+	entries map[string]map[string]entry
+	// fetched is how many bytes of such tasks this reading took.
+	fetched int64
+	// lookBytes and lookElements are what it may still take to look at lists, breaks how many connections.
+	lookBytes, lookElements, breaks int64
+	// heavy are the lists that took more bytes to look at than they may, until when they are not looked at again.
+	heavy map[glance]time.Time
 }
 
 // newRedisReader does not connect yet.
 func newRedisReader(t target, guard Guard) *redisReader {
 	logging.Disable() // It would write what brokers answer.
-	r := &redisReader{}
+	r := &redisReader{entries: map[string]map[string]entry{}, heavy: map[glance]time.Time{}}
 	r.client = redis.NewClient(&redis.Options{
 		Addr: t.address, Username: t.user, Password: t.password, DB: t.database,
 		Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -80,21 +92,29 @@ func (r *redisReader) dial(ctx context.Context, t target, guard Guard, network s
 
 func (r *redisReader) close() error { return r.client.Close() }
 
-// list is a queue as Redis keeps it.
-type list struct{ prefix, queue string }
-
-// read returns the queues in which tasks wait.
-func (r *redisReader) read(ctx context.Context) ([]string, error) {
+// read returns the queues in which tasks wait, and counts the tasks of those that are asked for.
+func (r *redisReader) read(ctx context.Context, q question) (reading, error) {
 	r.left.reset()
 	bindings, err := r.bindings(ctx)
 	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
-	lists, err := r.lists(ctx, bindings)
+	known, err := r.routes(ctx, bindings)
 	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
-	return r.waiting(ctx, lists)
+	asked := known.listsOf(q.queues)
+	lengths, err := r.lengths(ctx, known.lists, asked)
+	if err != nil {
+		return reading{}, err
+	}
+	got := reading{waiting: waiting(known.lists, lengths)}
+	if len(asked) == 0 {
+		clear(r.entries)
+		return got, nil
+	}
+	got.queues, err = r.count(ctx, q, known, asked, lengths)
+	return got, err
 }
 
 // bindings finds the sets of all exchanges but Celery's own.
@@ -120,9 +140,9 @@ func (r *redisReader) bindings(ctx context.Context) ([]string, error) {
 	return nil, fmt.Errorf("%w: there are more keys than are looked at", errAnswer)
 }
 
-// lists are those of all queues that are bound to exchanges.
-func (r *redisReader) lists(ctx context.Context, bindings []string) ([]list, error) {
-	found := map[list]bool{}
+// routes are those of all queues that are bound to exchanges.
+func (r *redisReader) routes(ctx context.Context, bindings []string) (*routes, error) {
+	found := newRoutes()
 	for chunk := range slices.Chunk(bindings, batch) {
 		replies, err := send(ctx, r.client, chunk, func(p redis.Pipeliner, key string) *redis.StringSliceCmd {
 			return p.SMembers(ctx, key)
@@ -131,43 +151,50 @@ func (r *redisReader) lists(ctx context.Context, bindings []string) ([]list, err
 			return nil, err
 		}
 		for i, reply := range replies {
-			prefix, _, _ := strings.Cut(chunk[i], bindingKey)
+			prefix, exchange, _ := strings.Cut(chunk[i], bindingKey)
 			for _, member := range reply.Val() {
-				if route := strings.Split(member, separator); len(route) == routeParts && route[2] != "" && !isCelerysOwn(route[2]) {
-					found[list{prefix, route[2]}] = true
-				}
+				found.add(prefix, exchange, member)
 			}
 		}
 	}
-	if len(found) > mostQueues {
+	if len(found.lists) > mostQueues {
 		return nil, fmt.Errorf("%w: there are more queues than are looked at", errAnswer)
 	}
-	return slices.Collect(maps.Keys(found)), nil
+	return found, nil
 }
 
-// waiting are the queues of lists that are not empty, sorted.
-func (r *redisReader) waiting(ctx context.Context, lists []list) ([]string, error) {
-	type part struct{ queue, key string }
-	var parts []part
-	for _, l := range lists {
-		for _, priority := range priorities {
-			parts = append(parts, part{l.queue, l.prefix + l.queue + priority})
+// lengths are those of all lists of queues, by their keys.
+func (r *redisReader) lengths(ctx context.Context, bound, asked map[list]bool) (map[string]int64, error) {
+	lengths := map[string]int64{}
+	for _, lists := range []map[list]bool{bound, asked} {
+		for l := range lists {
+			for _, key := range l.keys() {
+				lengths[key] = 0
+			}
 		}
 	}
-	var waiting []string
-	for chunk := range slices.Chunk(parts, batch) {
-		replies, err := send(ctx, r.client, chunk, func(p redis.Pipeliner, of part) *redis.IntCmd { return p.LLen(ctx, of.key) })
+	for chunk := range slices.Chunk(slices.Collect(maps.Keys(lengths)), batch) {
+		replies, err := send(ctx, r.client, chunk, func(p redis.Pipeliner, key string) *redis.IntCmd { return p.LLen(ctx, key) })
 		if err != nil {
 			return nil, err
 		}
 		for i, reply := range replies {
-			if reply.Val() > 0 {
-				waiting = append(waiting, chunk[i].queue)
-			}
+			lengths[chunk[i]] = reply.Val()
+		}
+	}
+	return lengths, nil
+}
+
+// waiting are the queues of lists that are not empty, sorted.
+func waiting(lists map[list]bool, lengths map[string]int64) []string {
+	var waiting []string
+	for l := range lists {
+		if slices.ContainsFunc(l.keys(), func(key string) bool { return lengths[key] > 0 }) {
+			waiting = append(waiting, l.queue)
 		}
 	}
 	slices.Sort(waiting)
-	return slices.Compact(waiting), nil
+	return slices.Compact(waiting)
 }
 
 // send sends a command for each argument and returns their replies. A key that holds something else than Celery would keep
@@ -184,9 +211,17 @@ func send[A any, C redis.Cmder](
 		return replies, nil
 	}
 	for _, reply := range replies {
-		if err := reply.Err(); err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+		if _, err := forgiving(reply, reply.Err()); err != nil {
 			return nil, err
 		}
 	}
 	return replies, nil
+}
+
+// forgiving: a key that holds something else than Celery would keep there is as good as none.
+func forgiving[T any](value T, err error) (T, error) {
+	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return *new(T), nil
+	}
+	return value, err
 }

@@ -29,9 +29,17 @@ func (a *allowance) reset() {
 
 func take(from *atomic.Int64, n int64) error {
 	if n > from.Load() || from.Add(-n) < 0 {
-		return fmt.Errorf("%w: it is too long", errAnswer)
+		return errTooLong
 	}
 	return nil
+}
+
+// within makes a call that the broker may answer with so many bytes.
+func (a *allowance) within(most int64, call func() error) error {
+	kept := max(a.bytes.Load()-most, 0)
+	a.bytes.Add(-kept)
+	defer a.bytes.Add(kept)
+	return call()
 }
 
 // boundedConn is a connection to a Redis that ends with the first reply that announces or holds more than is allowed.

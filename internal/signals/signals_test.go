@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/memorybudget/memorybudget/internal/observe"
 )
@@ -121,7 +123,7 @@ func TestGuardIsAsked(t *testing.T) {
 		for _, to := range []target{{address: host + ":" + port}, {address: host + ":" + port, rabbitmq: true}} {
 			r := newReader(to, NewGuard())
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-			if _, err := readOnce(ctx, r); stateOf(err) != observe.BrokerForbidden {
+			if _, err := readOnce(ctx, r, question{}); stateOf(err) != observe.BrokerForbidden {
 				t.Errorf("%s: %v", host, err)
 			}
 			cancel()
@@ -146,29 +148,105 @@ func TestCelerysOwn(t *testing.T) {
 	}
 }
 
-// TestTake: a reading that fails leaves what was read for a minute, and no longer.
+// TestTake: a reading that fails leaves what was read for a minute, and counts for longer. Since when readings fail is known.
 func TestTake(t *testing.T) {
 	start := time.Unix(1000, 0)
 	p := &poller{target: target{address: "redis:6379"}, sources: map[*source]bool{}, known: observe.Broker{State: observe.BrokerNotReadYet}}
+	emails := []observe.Queue{{Name: "emails", Ready: 1}}
 	steps := []struct {
-		after   time.Duration
-		waiting []string
-		err     error
-		want    observe.BrokerState
+		after  time.Duration
+		queues []observe.Queue
+		err    error
+		want   observe.BrokerState
+		// wantSince is since when readings fail, negative where they do not.
+		wantSince time.Duration
 	}{
 		{after: 0, err: context.DeadlineExceeded, want: observe.BrokerUnreachable},
-		{after: time.Second, waiting: []string{"emails"}, want: observe.BrokerRead},
-		{after: 11 * time.Second, err: errAnswer, want: observe.BrokerRead},
-		{after: 61 * time.Second, err: errAnswer, want: observe.BrokerRead},
-		{after: 62 * time.Second, err: errAnswer, want: observe.BrokerAnswerInvalid},
-		{after: 70 * time.Second, err: errRefused, want: observe.BrokerRefuses},
-		{after: 80 * time.Second, want: observe.BrokerRead},
+		{after: time.Second, queues: emails, want: observe.BrokerRead, wantSince: -1},
+		{after: 11 * time.Second, err: errAnswer, want: observe.BrokerRead, wantSince: 11 * time.Second},
+		{after: 61 * time.Second, err: errAnswer, want: observe.BrokerRead, wantSince: 11 * time.Second},
+		{after: 62 * time.Second, err: errAnswer, want: observe.BrokerAnswerInvalid, wantSince: 11 * time.Second},
+		{after: 70 * time.Second, err: errRefused, want: observe.BrokerRefuses, wantSince: 11 * time.Second},
+		{after: 80 * time.Second, want: observe.BrokerRead, wantSince: -1},
 	}
+	var queues []observe.Queue
 	for i, step := range steps {
-		p.take(step.waiting, step.err, start.Add(step.after))
-		if p.known.State != step.want {
-			t.Errorf("step %d: %q, want %q", i, p.known.State, step.want)
+		if step.err == nil {
+			queues = step.queues
 		}
+		p.take(reading{queues: step.queues}, step.err, start.Add(step.after))
+		want := observe.Broker{State: step.want, Address: "redis:6379", Queues: queues}
+		if step.wantSince >= 0 {
+			want.FailingSince = start.Add(step.wantSince)
+		}
+		if diff := cmp.Diff(want, p.known); diff != "" {
+			t.Errorf("step %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
+// TestSecretIsGone: it is looked for twice; then it failed since the first look, or since readings did, and counts stay.
+func TestSecretIsGone(t *testing.T) {
+	missing := observe.Broker{State: observe.BrokerSecretMissing}
+	for name, since := range map[string]time.Time{"the broker was read": {}, "the broker failed before": moment.Add(-time.Hour)} {
+		t.Run(name, func(t *testing.T) {
+			passive := clocktesting.NewFakeClock(moment)
+			b := New(Options{Clock: passive})
+			known := observe.Broker{State: observe.BrokerRead, Queues: []observe.Queue{{Name: "emails", Ready: 3}}, FailingSince: since}
+			p := &poller{sources: map[*source]bool{}, cancel: func() {}, known: known}
+			s := &source{poller: p}
+			p.sources[s], b.sources[s.origin] = true, s
+			b.resolved(s, target{}, missing)
+			if diff := cmp.Diff(known, s.known()); diff != "" {
+				t.Errorf("after one look (-want +got):\n%s", diff)
+			}
+			want := known
+			if want.State = observe.BrokerSecretMissing; since.IsZero() {
+				want.FailingSince = moment
+			}
+			for range 2 {
+				passive.Step(time.Minute)
+				b.resolved(s, target{}, missing)
+				if diff := cmp.Diff(want, s.known()); diff != "" {
+					t.Errorf("after more looks (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+// TestConcerned: a resource is woken by its own queues, and by failures where it scales.
+func TestConcerned(t *testing.T) {
+	base := observe.Broker{State: observe.BrokerRead, Queues: []observe.Queue{{Name: "emails", Ready: 1}, {Name: "images", Ready: 1}}}
+	change := func(how func(*observe.Broker)) observe.Broker {
+		changed := base
+		changed.Queues = slices.Clone(base.Queues)
+		how(&changed)
+		return changed
+	}
+	failing := change(func(b *observe.Broker) { b.FailingSince = moment })
+	for name, tc := range map[string]struct {
+		before, after observe.Broker
+		plain, emails bool
+	}{
+		"nothing":           {base, change(func(*observe.Broker) {}), false, false},
+		"its own queue":     {base, change(func(b *observe.Broker) { b.Queues[0].Oldest = moment }), false, true},
+		"another's queue":   {base, change(func(b *observe.Broker) { b.Queues[1].Ready = 2 }), false, false},
+		"queues that wait":  {base, change(func(b *observe.Broker) { b.Waiting = []string{"images"} }), true, true},
+		"another state":     {base, change(func(b *observe.Broker) { b.State = observe.BrokerRefuses }), true, true},
+		"a failure":         {base, failing, false, true},
+		"its end":           {failing, base, false, true},
+		"a failure goes on": {failing, change(func(b *observe.Broker) { b.FailingSince = moment.Add(1) }), false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plain, emails := &user{}, &user{scaled: []string{"emails"}}
+			if got := plain.concerned(tc.before, tc.after); got != tc.plain {
+				t.Errorf("without scaling: %v", got)
+			}
+			if got := emails.concerned(tc.before, tc.after); got != tc.emails {
+				t.Errorf("with scaling: %v", got)
+			}
+		})
 	}
 }
 
@@ -177,7 +255,7 @@ func TestRefusedReadsTheSecretAgain(t *testing.T) {
 	s := &source{again: make(chan struct{}, 1)}
 	p := &poller{sources: map[*source]bool{s: true}}
 	for i, want := range []int{1, 0, 0} {
-		p.take(nil, errRefused, time.Unix(int64(i), 0))
+		p.take(reading{}, errRefused, time.Unix(int64(i), 0))
 		if got := len(s.again); got != want {
 			t.Errorf("after %d readings the Secret is read again: %d, want %d", i+1, got, want)
 		}
@@ -190,11 +268,11 @@ func TestRefusedReadsTheSecretAgain(t *testing.T) {
 // panics is a reader that an answer has made panic.
 type panics struct{}
 
-func (panics) read(context.Context) ([]string, error) { panic("secret words") }
-func (panics) close() error                           { return nil }
+func (panics) read(context.Context, question) (reading, error) { panic("secret words") }
+func (panics) close() error                                    { return nil }
 
 func TestReadSurvives(t *testing.T) {
-	if _, err := readOnce(t.Context(), panics{}); stateOf(err) != observe.BrokerAnswerInvalid || strings.Contains(err.Error(), "secret") {
+	if _, err := readOnce(t.Context(), panics{}, question{}); stateOf(err) != observe.BrokerAnswerInvalid || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v", err)
 	}
 }

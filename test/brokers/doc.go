@@ -1,6 +1,6 @@
 // Copyright The MemoryBudget Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package brokers runs a real Redis or RabbitMQ for a test, on ports of its own of this machine, and ends it with the test.
-// hack/brokers-env.sh installs both on Debian.
+// Package brokers runs a real Redis or RabbitMQ for a test, on ports of its own of this machine, and a real Celery that takes
+// tasks from it; they end with the test. hack/brokers-env.sh installs them on Debian.
 package brokers

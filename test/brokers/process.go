@@ -28,14 +28,24 @@ func program(t *testing.T, name string) string {
 }
 
 // run starts a program and ends it, and what it started, with the test.
-func run(t *testing.T, env []string, path string, arguments ...string) {
+func run(t *testing.T, env []string, path string, arguments ...string) *exec.Cmd {
+	t.Helper()
+	command := exec.Command(path, arguments...)
+	command.Env = env
+	start(t, command)
+	return command
+}
+
+// start is run for a command whose input and output may be used.
+func start(t *testing.T, command *exec.Cmd) {
 	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), "log")
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(path, arguments...)
-	command.Env, command.Stdout, command.Stderr = env, log, log
+	if command.Stderr = log; command.Stdout == nil {
+		command.Stdout = log
+	}
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -43,7 +53,7 @@ func run(t *testing.T, env []string, path string, arguments ...string) {
 	t.Cleanup(func() {
 		end(command)
 		if text, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
-			t.Logf("%s wrote: ...%s", path, text[max(0, len(text)-4000):])
+			t.Logf("%s wrote: ...%s", command.Path, text[max(0, len(text)-4000):])
 		}
 		_ = log.Close()
 	})

@@ -36,6 +36,9 @@ func StartRabbitMQ(t *testing.T) *RabbitMQ {
 	write(t, filepath.Join(dir, "plugins"), "[rabbitmq_management].\n")
 	write(t, filepath.Join(dir, "rabbitmq.conf"), strings.Join([]string{
 		"listeners.tcp.1 = 127.0.0.1:" + amqp, "management.tcp.ip = 127.0.0.1", "management.tcp.port = " + management,
+		// Else it tells only every five seconds how many tasks there are, as quorum queues do by their tick.
+		"management.sample_retention_policies.global.minute = 1", "management.sample_retention_policies.basic.minute = 1",
+		"management.sample_retention_policies.detailed.10 = 1",
 		"collect_statistics_interval = 500", "vm_memory_high_watermark.absolute = 512MB", "disk_free_limit.absolute = 1MB", "",
 	}, "\n"))
 	env := []string{
@@ -44,7 +47,7 @@ func StartRabbitMQ(t *testing.T) *RabbitMQ {
 		"RABBITMQ_NODENAME=test" + amqp + "@localhost", "RABBITMQ_NODE_PORT=" + amqp, "RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
 		"RABBITMQ_MNESIA_BASE=" + dir, "RABBITMQ_LOG_BASE=" + dir, "RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"),
 		"RABBITMQ_CONFIG_FILE=" + filepath.Join(dir, "rabbitmq.conf"), "RABBITMQ_CONF_ENV_FILE=" + filepath.Join(dir, "none"),
-		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 +sbwt none",
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=+S 2:2 +sbwt none -rabbit quorum_tick_interval 500",
 	}
 	run(t, env, program(t, "epmd"), "-port", mapper, "-address", "127.0.0.1")
 	run(t, env, path)

@@ -69,6 +69,7 @@ func TestRabbitMQ(t *testing.T) {
 			s.await(rabbitShop(), tc.want)
 		})
 	}
+	t.Run("the tasks of queues", func(t *testing.T) { testRabbitCounts(t, rabbit) })
 	t.Run("a queue that is emptied", func(t *testing.T) {
 		s := newScene(t, signals.Options{})
 		s.secret("broker", urls("guest:guest@", "/lab", ""))
