@@ -3,6 +3,7 @@
 """Django's settings, read back over HTTP from a running gunicorn."""
 import json
 import logging
+import time
 
 import django
 import pytest
@@ -85,7 +86,7 @@ def test_log_floor_never_makes_a_logger_louder(start_gunicorn, make_tier):
 
 
 def test_a_task_published_by_the_web_tier_lands_in_the_queue_of_the_ml_tier(start_gunicorn, broker):
-    server = start_gunicorn()
+    server, before = start_gunicorn(), time.time()
     server.json("/publish/recommendations.tasks.train_all")
     server.json("/publish/recommendations.tasks.train_model")  # the sample itself says "slow"
     server.json("/publish/orders.tasks.bill")  # not ours: the sample's own route stays
@@ -94,6 +95,7 @@ def test_a_task_published_by_the_web_tier_lands_in_the_queue_of_the_ml_tier(star
     assert depth == {"ml": 2, "slow": 0, "bills": 1, "celery": 1}
     message = json.loads(broker.lindex("ml", -1))
     assert message["headers"]["task"] == "recommendations.tasks.train_all"
+    assert before <= message["headers"]["memorybudget_published"] <= time.time()
 
 
 def test_without_the_loader_the_same_task_goes_elsewhere(start_gunicorn, make_tier, broker):

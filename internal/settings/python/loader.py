@@ -18,17 +18,29 @@ states for itself (``@task(acks_late=False)``) stay.
 ``task_routes`` of the resource come before the application's own. ``worker_disable_prefetch`` is
 dropped where Celery or the broker does not know it, and ``task_reject_on_worker_lost`` always: with
 it, a task that kills its worker is run again without end.
+
+Every task that is published says in its header ``memorybudget_published`` when that was: by itself, no
+message of Celery's tells for how long it has waited.
 """
 import fnmatch
+import time
 
 from celery import VERSION
 from celery.app.defaults import _TO_NEW_KEY
+from celery.signals import before_task_publish
 from celery.utils.imports import symbol_by_name
 
 from memorybudget import shared, tier
 
 #: Never ours to turn on.
 _FORBIDDEN = ("task_reject_on_worker_lost",)
+
+
+@before_task_publish.connect(weak=False, dispatch_uid="memorybudget-published")
+def stamp(headers=None, **_):
+    """Write into a task's headers when it is published, in Unix seconds; a retry is published anew."""
+    if isinstance(headers, dict):
+        headers["memorybudget_published"] = time.time()
 
 
 class Glob(str):
