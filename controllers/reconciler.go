@@ -54,6 +54,7 @@ type Reconciler struct {
 	putBacks     *putBacks
 	refusals     *refusals
 	reports      *reports
+	histories    *histories
 	metrics      *metrics.Collector
 	brokers      *signals.Brokers
 }
@@ -71,6 +72,7 @@ func New(mgr ctrl.Manager, brokers *signals.Brokers) *Reconciler {
 		putBacks:     newPutBacks(flowcontrol.NewBackOff(firstBackOff, longestBackOff)),
 		refusals:     newRefusals(),
 		reports:      newReports(),
+		histories:    newHistories(),
 		metrics:      metrics.NewCollector(),
 		brokers:      brokers,
 	}
@@ -112,13 +114,16 @@ func (r *Reconciler) reconcile(ctx context.Context, mb *v1alpha1.MemoryBudget) (
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("observing: %w", err)
 	}
-	snapshot.Now = r.clock.Now()
+	key := client.ObjectKeyFromObject(mb)
+	snapshot.Now, snapshot.Histories = r.clock.Now(), r.histories.of(key)
 	decided := decision.Decide(&snapshot)
-	r.metrics.Observe(client.ObjectKeyFromObject(mb), figuresOf(&snapshot, &decided))
+	r.histories.record(key, decided.Histories())
+	r.metrics.Observe(key, figuresOf(&snapshot, &decided))
 	done := r.execute(ctx, mb, &decided)
 	if len(snapshot.Foreign) > 0 {
 		done.retryAfter = earlier(done.retryAfter, foreignInterval)
 	}
+	done.retryAfter = earlier(done.retryAfter, untilNext(&snapshot, &decided))
 	next := status.Compute(mb.Status, status.Input{
 		Snapshot: &snapshot, Decision: &decided, Rejected: done.rejected, Now: metav1.NewTime(r.clock.Now()),
 	})
@@ -128,6 +133,17 @@ func (r *Reconciler) reconcile(ctx context.Context, mb *v1alpha1.MemoryBudget) (
 		r.tell(mb, stalled(&mb.Status, &next))
 	}
 	return outcome(ctx, done, wait, err)
+}
+
+// untilNext is how long until time alone changes what is decided or told, 0 where it does not.
+func untilNext(s *observe.Snapshot, d *decision.Decision) time.Duration {
+	wait := time.Duration(0)
+	for _, at := range []time.Time{d.Next(), status.NextChange(s)} {
+		if at.After(s.Now) {
+			wait = earlier(wait, at.Sub(s.Now))
+		}
+	}
+	return wait
 }
 
 // outcome is the one place that says when to come back. Everything that a decision depends on is
@@ -158,6 +174,7 @@ func (r *Reconciler) forget(key client.ObjectKey) {
 	r.expectations.forget(key)
 	r.refusals.forget(key)
 	r.reports.forget(key)
+	r.histories.record(key, nil)
 	r.metrics.Forget(key)
 	r.brokers.Forget(key)
 }

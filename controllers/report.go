@@ -107,7 +107,7 @@ func settled(status *v1alpha1.MemoryBudgetStatus) bool {
 }
 
 // waits are conditions that can wait with the figures while nothing is wrong: merely not known yet, or any more.
-var waits = []string{v1alpha1.ConditionSettingsApplied, v1alpha1.ConditionQueuesOwned}
+var waits = []string{v1alpha1.ConditionSettingsApplied, v1alpha1.ConditionQueuesOwned, v1alpha1.ConditionSignalsFresh}
 
 // turned: a condition says something else.
 func turned(was, is *metav1.Condition) bool {

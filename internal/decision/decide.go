@@ -229,6 +229,10 @@ func (b *builder) inputTiers() []budget.Tier {
 		t := &b.Tiers[i]
 		in := b.inputTier(t)
 		in.Pods = pods[t.Spec.Name]
+		if t.Spec.Scaling != nil && t.Spec.Celery != nil {
+			t.Demand = b.demand(t, in.Pods)
+			in.Desired = t.Demand.Desired
+		}
 		delete(pods, t.Spec.Name)
 		tiers = append(tiers, in)
 	}

@@ -51,8 +51,14 @@ func withTiers(n int) *v1alpha1.MemoryBudget {
 // afterWriting is the snapshot in which all that is decided for a new resource has been applied.
 func afterWriting(tb testing.TB, mb *v1alpha1.MemoryBudget) *observe.Snapshot {
 	tb.Helper()
+	return written(tb, mb, decision.Decide(&observe.Snapshot{MemoryBudget: mb}).Writes)
+}
+
+// written is the cluster in which nothing but these writes was made.
+func written(tb testing.TB, mb *v1alpha1.MemoryBudget, writes []decision.Write) *observe.Snapshot {
+	tb.Helper()
 	s := &observe.Snapshot{MemoryBudget: mb}
-	for _, w := range decision.Decide(s).Writes {
+	for _, w := range writes {
 		data, err := json.Marshal(w.Object)
 		if err != nil {
 			tb.Fatalf("encoding %s %s: %v", w.Kind, w.Name, err)

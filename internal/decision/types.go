@@ -48,6 +48,8 @@ type Tier struct {
 	// Report is what the newest pod of this template found out; Reported tells whether there is one.
 	Report   report.Report
 	Reported bool
+	// Demand is what it needs, nil where it has no scaling.
+	Demand *Demand
 	// Failed: the tier cannot be rendered. It is left as it is.
 	Failed bool
 	// Outgrown says in words that the application takes more than the template was made for, empty where it does not.

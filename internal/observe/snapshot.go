@@ -11,6 +11,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/demand"
 )
 
 // Snapshot is one consistent reading of everything that a decision about one MemoryBudget depends
@@ -30,6 +31,8 @@ type Snapshot struct {
 	Pods        []corev1.Pod
 	// Foreign are objects with a name that the resource needs and that belong to somebody else.
 	Foreign []Foreign
+	// Histories are what was recorded of the tiers' demand, by tier.
+	Histories map[string]demand.History
 	// Broker is what is known of the queues in the broker.
 	Broker Broker
 }

@@ -22,6 +22,7 @@ func (f *facts) conditions() []metav1.Condition {
 	reconciling := f.reconciling(stalled)
 	return []metav1.Condition{
 		f.ready(stalled, reconciling), reconciling, stalled, f.withinBudget(), f.settingsApplied(), f.queuesOwned(),
+		f.signalsFresh(),
 	}
 }
 

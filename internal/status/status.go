@@ -199,6 +199,7 @@ func (f *facts) tierStatus(t *tierFacts) v1alpha1.TierStatus {
 		LimitedBy:    f.limitedBy(shown),
 		Decision:     cut(f.decision(t, shown)),
 	}
+	s.Demand = demandStatus(t.Demand)
 	if t.Reported {
 		s.Runtime = &v1alpha1.RuntimeReport{
 			Python: t.Report.Python, Django: t.Report.Django, Celery: t.Report.Celery, Gunicorn: t.Report.Gunicorn,
@@ -214,6 +215,9 @@ func (f *facts) tierStatus(t *tierFacts) v1alpha1.TierStatus {
 // decision says the decision on a tier in words, and what is to be known about it.
 func (f *facts) decision(t *tierFacts, shown budget.TierPlan) string {
 	text := f.explain(shown, cmp.Or(t.Rendered.PodBytes, t.Spec.Memory.PerPod.Value()))
+	if t.Demand != nil {
+		text = ExplainDemand(t.Demand) + "; " + text
+	}
 	if t.Outgrown != "" {
 		text += "; " + t.Outgrown
 	}

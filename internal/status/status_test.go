@@ -232,8 +232,8 @@ func TestConditions(t *testing.T) {
 				tc.change(s)
 			}
 			next := compute(s, tc.rejected)
-			if len(next.Conditions) != 6 {
-				t.Errorf("%d conditions are set, want all 6", len(next.Conditions))
+			if len(next.Conditions) != 7 {
+				t.Errorf("%d conditions are set, want all 7", len(next.Conditions))
 			}
 			for kind, want := range tc.want {
 				c := meta.FindStatusCondition(next.Conditions, kind)

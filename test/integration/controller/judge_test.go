@@ -92,7 +92,7 @@ func (j *judge) conditions(mb *v1alpha1.MemoryBudget) {
 		}
 	}
 	slices.Sort(types)
-	want := []string{"QueuesOwned", "Ready", "Reconciling", "SettingsApplied", "Stalled", "WithinBudget"}
+	want := []string{"QueuesOwned", "Ready", "Reconciling", "SettingsApplied", "SignalsFresh", "Stalled", "WithinBudget"}
 	if diff := cmp.Diff(want, types); diff != "" {
 		j.t.Errorf("version %s: conditions (-want +got):\n%s", mb.ResourceVersion, diff)
 	}

@@ -1,0 +1,213 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package decision
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/budget"
+	"github.com/memorybudget/memorybudget/internal/demand"
+	"github.com/memorybudget/memorybudget/internal/observe"
+)
+
+// Measure is what a metric of a tier measures.
+type Measure string
+
+const (
+	// MeasureDepth is the number of tasks, compared with what the processes of each pod are meant to have.
+	MeasureDepth Measure = "Depth"
+	// MeasureWait is for how many seconds the oldest task has waited.
+	MeasureWait Measure = "Wait"
+	// MeasureAny is whether there are tasks at all. It keeps a tier that scales by their wait from going to zero while they run.
+	MeasureAny Measure = "Any"
+)
+
+// Demand is what a tier with scaling needs, and why.
+type Demand struct {
+	demand.Decision
+	// Input is what it was decided from. Measures are those of its metrics.
+	Input    demand.Input
+	Measures []Measure
+	// Tasks are the tasks of all queues of the tier; its Name is empty.
+	Tasks observe.Queue
+	// Unread: the queues were never read, so that Tasks says nothing.
+	Unread bool
+	// WaitUnknown: the tier scales by the wait of tasks, which nothing tells. Their number is used instead.
+	WaitUnknown bool
+}
+
+// demand decides what a tier with scaling needs.
+func (b *builder) demand(t *Tier, pods []budget.Pod) *Demand {
+	state := b.s.Broker.State
+	d := Demand{Tasks: b.tasksOf(t.Spec), Unread: state == observe.BrokerNone || state == observe.BrokerNotReadYet}
+	if t.Live != nil {
+		d.Input.Replicas = replicasIn(t.Live)
+	}
+	d.Input.Now, d.Input.Ready = b.s.Now, readyOf(pods)
+	d.Input.Min, _, d.Input.Max = replicasOf(t.Spec)
+	d.Input.Up, d.Input.Down = rulesOf(t.Spec.Scaling.Behavior)
+	d.Input.History = b.s.Histories[t.Spec.Name]
+	for _, q := range queueMetrics(t.Spec.Scaling) {
+		d.measure(q, int64(max(1, t.Rendered.Processes)), b.countedAll(t.Spec))
+	}
+	d.Decision = demand.Decide(d.Input)
+	return &d
+}
+
+// tasksOf sums up the queues of a tier.
+func (b *builder) tasksOf(tier *v1alpha1.Tier) observe.Queue {
+	sum := observe.Queue{}
+	for _, q := range b.s.Broker.Queues {
+		if !slices.Contains(tier.Celery.Queues, q.Name) {
+			continue
+		}
+		sum.Ready, sum.Reserved, sum.Later = sum.Ready+q.Ready, sum.Reserved+q.Reserved, sum.Later+q.Later
+		sum.Oldest, sum.NextETA = earliest(sum.Oldest, q.Oldest), earliest(sum.NextETA, q.NextETA)
+	}
+	return sum
+}
+
+// countedAll: how much there is to do is known of each queue of a tier, as it is now. One that is not counted yet is not empty.
+func (b *builder) countedAll(tier *v1alpha1.Tier) bool {
+	for _, name := range tier.Celery.Queues {
+		if !slices.ContainsFunc(b.s.Broker.Queues, func(q observe.Queue) bool { return q.Name == name }) {
+			return false
+		}
+	}
+	return b.s.Broker.Fresh()
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func readyOf(pods []budget.Pod) (n int32) {
+	for i := range pods {
+		if pods[i].Ready && !pods[i].Terminating {
+			n++
+		}
+	}
+	return n
+}
+
+// queueMetrics are those of the spec, or the one by default.
+func queueMetrics(s *v1alpha1.Scaling) []v1alpha1.QueueMetric {
+	var all []v1alpha1.QueueMetric
+	for _, m := range s.Metrics {
+		if m.Queue != nil {
+			all = append(all, *m.Queue)
+		}
+	}
+	if len(all) == 0 {
+		return []v1alpha1.QueueMetric{{}}
+	}
+	return all
+}
+
+// measure adds what a metric of the spec measures.
+func (d *Demand) measure(q v1alpha1.QueueMetric, processes int64, known bool) {
+	add := func(what Measure, kind demand.Kind, value, target int64) {
+		d.Measures = append(d.Measures, what)
+		d.Input.Metrics = append(d.Input.Metrics, demand.Metric{Kind: kind, Known: known, Value: value, Target: target})
+	}
+	tasks := d.Tasks.Ready + d.Tasks.Reserved
+	unstamped := d.Tasks.Ready > 0 && d.Tasks.Oldest.IsZero()
+	d.WaitUnknown = d.WaitUnknown || q.TargetWaitSeconds != nil && unstamped
+	if q.TargetDepthPerProcess != nil || q.TargetWaitSeconds == nil || unstamped {
+		add(MeasureDepth, demand.PerReplica, tasks, processes*int64(valueOr(q.TargetDepthPerProcess, 1)))
+	}
+	if q.TargetWaitSeconds != nil && !unstamped {
+		add(MeasureWait, demand.Ratio, d.waited(), int64(*q.TargetWaitSeconds))
+		add(MeasureAny, demand.PerReplica, min(tasks, 1), math.MaxInt32)
+	}
+}
+
+// waited is for how many seconds the oldest task has waited, at least one.
+func (d *Demand) waited() int64 {
+	if d.Tasks.Ready == 0 {
+		return 0
+	}
+	return max(1, int64(d.Input.Now.Sub(d.Tasks.Oldest)/time.Second))
+}
+
+// The rules by default are those of autoscaling/v2.
+const (
+	period          = 15 * time.Second
+	downWindow      = 300 * time.Second
+	tolerance       = 100
+	morePods        = 4
+	percentOfWhole  = 100
+	thousandthsUnit = -3
+)
+
+// rulesOf are those of the spec, with what it leaves out as it is by default.
+func rulesOf(behavior *v1alpha1.ScalingBehavior) (up, down demand.Rules) {
+	percent := demand.Policy{Percent: true, Value: percentOfWhole, Period: period}
+	up = demand.Rules{Select: demand.SelectMax, Policies: []demand.Policy{percent, {Value: morePods, Period: period}}, Tolerance: tolerance}
+	down = demand.Rules{Select: demand.SelectMax, Policies: []demand.Policy{percent}, Tolerance: tolerance, Window: downWindow}
+	if behavior != nil {
+		override(&up, behavior.ScaleUp)
+		override(&down, behavior.ScaleDown)
+	}
+	return up, down
+}
+
+func override(rules *demand.Rules, by *v1alpha1.ScalingRules) {
+	if by == nil {
+		return
+	}
+	if by.StabilizationWindowSeconds != nil {
+		rules.Window = time.Duration(*by.StabilizationWindowSeconds) * time.Second
+	}
+	if by.SelectPolicy != "" {
+		rules.Select = demand.Select(by.SelectPolicy)
+	}
+	if by.Tolerance != nil {
+		rules.Tolerance = by.Tolerance.ScaledValue(thousandthsUnit)
+	}
+	if len(by.Policies) == 0 {
+		return
+	}
+	rules.Policies = nil
+	for _, p := range by.Policies {
+		rules.Policies = append(rules.Policies, demand.Policy{
+			Percent: p.Type == v1alpha1.ScalingPolicyPercent, Value: p.Value, Period: time.Duration(p.PeriodSeconds) * time.Second,
+		})
+	}
+}
+
+func valueOr(value *int32, otherwise int32) int32 {
+	if value == nil {
+		return otherwise
+	}
+	return *value
+}
+
+// Histories are what the next decision has to know of the tiers' demand, by tier.
+func (d *Decision) Histories() map[string]demand.History {
+	all := map[string]demand.History{}
+	for i := range d.Tiers {
+		if t := &d.Tiers[i]; t.Demand != nil {
+			all[t.Spec.Name] = t.Demand.History
+		}
+	}
+	return all
+}
+
+// Next is when the demand of a tier changes if nothing else does, zero where it does not.
+func (d *Decision) Next() time.Time {
+	next := time.Time{}
+	for i := range d.Tiers {
+		if t := &d.Tiers[i]; t.Demand != nil {
+			next = earliest(next, t.Demand.Next)
+		}
+	}
+	return next
+}
