@@ -21,6 +21,12 @@ func figuresOf(s *observe.Snapshot, d *decision.Decision) metrics.Figures {
 		AllocatedBytes: d.Plan.Exposure.Charge,
 		ExposureBytes:  d.Plan.Exposure.Total(),
 	}
+	for i := range d.Tiers {
+		f.Tiers = append(f.Tiers, tierFigures(d, &d.Tiers[i]))
+	}
+	if since := s.Broker.FailingSince; !since.IsZero() {
+		f.FailingSinceSeconds = since.Unix()
+	}
 	for i := range s.Pods {
 		pod := &s.Pods[i]
 		if pod.DeletionTimestamp != nil || !slices.ContainsFunc(pod.Spec.SchedulingGates, isMemoryGate) {
@@ -35,3 +41,18 @@ func figuresOf(s *observe.Snapshot, d *decision.Decision) metrics.Figures {
 }
 
 func isMemoryGate(gate corev1.PodSchedulingGate) bool { return gate.Name == v1alpha1.MemoryGate }
+
+func tierFigures(d *decision.Decision, t *decision.Tier) metrics.Tier {
+	f := metrics.Tier{Name: t.Spec.Name}
+	for _, plan := range d.Plan.Tiers {
+		if plan.Name == t.Spec.Name {
+			f.Desired, f.Granted = plan.Wanted, plan.Granted
+		}
+	}
+	if t.Demand != nil {
+		f.Demand = &metrics.Demand{
+			Replicas: t.Demand.Asked, Ready: t.Demand.Tasks.Ready, Reserved: t.Demand.Tasks.Reserved, Later: t.Demand.Tasks.Later,
+		}
+	}
+	return f
+}

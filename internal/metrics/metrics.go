@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package metrics tells Prometheus about each MemoryBudget, in base units and with the namespace and
-// name of the resource as the only labels.
+// name of the resource and the name of the tier as the only labels.
 package metrics
 
 import (
@@ -21,11 +21,55 @@ type Figures struct {
 	// since 1970; 0 where there is none.
 	GatedPods          int
 	OldestGatedSeconds int64
+	// FailingSinceSeconds is when the signals that tiers scale by began to fail, in seconds since 1970; 0 while they do not.
+	FailingSinceSeconds int64
+	Tiers               []Tier
+}
+
+// Tier are the figures of a tier.
+type Tier struct {
+	Name string
+	// Desired is how many replicas it wants, Granted how many the budget allows.
+	Desired, Granted int32
+	// Demand is what its metrics show, nil where it has no scaling.
+	Demand *Demand
+}
+
+// Demand is what the metrics of a tier show.
+type Demand struct {
+	// Replicas is how many they ask for.
+	Replicas int32
+	// Ready, Reserved and Later are the tasks that wait, those that workers have taken, and those whose ETA is to come.
+	Ready, Reserved, Later int64
 }
 
 type metric struct {
 	description *prometheus.Desc
 	value       func(Figures) float64
+}
+
+// tierMetric has a value where a tier has one.
+type tierMetric struct {
+	description *prometheus.Desc
+	value       func(Tier) (float64, bool)
+}
+
+func newTierMetric(name, help string, value func(Tier) float64) tierMetric {
+	return tierMetric{
+		prometheus.NewDesc("memorybudget_tier_"+name, help, []string{"namespace", "name", "tier"}, nil),
+		func(t Tier) (float64, bool) { return value(t), true },
+	}
+}
+
+func newDemandMetric(name, help string, value func(Demand) float64) tierMetric {
+	m := newTierMetric(name, help, nil)
+	m.value = func(t Tier) (float64, bool) {
+		if t.Demand == nil {
+			return 0, false
+		}
+		return value(*t.Demand), true
+	}
+	return m
 }
 
 func newMetric(name, help string, value func(Figures) float64) metric {
@@ -35,6 +79,7 @@ func newMetric(name, help string, value func(Figures) float64) metric {
 // Collector tells the figures that were last observed.
 type Collector struct {
 	metrics []metric
+	tiers   []tierMetric
 	mu      sync.Mutex
 	figures map[client.ObjectKey]Figures
 }
@@ -57,6 +102,19 @@ func NewCollector() *Collector {
 			newMetric("oldest_gated_pod_timestamp_seconds",
 				"When the oldest pod that waits at the scheduling gate was created, 0 where none waits.",
 				func(f Figures) float64 { return float64(f.OldestGatedSeconds) }),
+			newMetric("signals_failing_since_timestamp_seconds",
+				"Since when the signals that tiers scale by cannot be read, 0 while they can.",
+				func(f Figures) float64 { return float64(f.FailingSinceSeconds) }),
+		},
+		tiers: []tierMetric{
+			newTierMetric("desired_replicas", "Replicas that the tier wants.", func(t Tier) float64 { return float64(t.Desired) }),
+			newTierMetric("granted_replicas", "Replicas that the budget allows the tier.", func(t Tier) float64 { return float64(t.Granted) }),
+			newDemandMetric("demand_replicas", "Replicas that the metrics of the tier ask for.",
+				func(d Demand) float64 { return float64(d.Replicas) }),
+			newDemandMetric("ready_tasks", "Tasks that wait in the queues of the tier.", func(d Demand) float64 { return float64(d.Ready) }),
+			newDemandMetric("reserved_tasks", "Tasks of the tier that workers have taken and not acknowledged.",
+				func(d Demand) float64 { return float64(d.Reserved) }),
+			newDemandMetric("later_tasks", "Tasks of the tier whose ETA is still to come.", func(d Demand) float64 { return float64(d.Later) }),
 		},
 	}
 }
@@ -80,6 +138,9 @@ func (c *Collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
 		descriptions <- m.description
 	}
+	for _, m := range c.tiers {
+		descriptions <- m.description
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -89,6 +150,17 @@ func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	for key, figures := range c.figures {
 		for _, m := range c.metrics {
 			out <- prometheus.MustNewConstMetric(m.description, prometheus.GaugeValue, m.value(figures), key.Namespace, key.Name)
+		}
+		for _, tier := range figures.Tiers {
+			c.collectTier(out, key, tier)
+		}
+	}
+}
+
+func (c *Collector) collectTier(out chan<- prometheus.Metric, key client.ObjectKey, tier Tier) {
+	for _, m := range c.tiers {
+		if value, has := m.value(tier); has {
+			out <- prometheus.MustNewConstMetric(m.description, prometheus.GaugeValue, value, key.Namespace, key.Name, tier.Name)
 		}
 	}
 }
