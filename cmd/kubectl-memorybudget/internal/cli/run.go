@@ -72,7 +72,7 @@ func newRoot(streams genericiooptions.IOStreams, version string) *cobra.Command 
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return cmdutil.UsageErrorf(cmd, "%s", err) })
 	flags := clusterFlags(root, streams)
 	root.AddCommand(
-		plan.NewCommand(flags, streams), live.NewStatusCommand(flags, streams),
+		plan.NewCommand(flags, streams), live.NewStatusCommand(flags, streams), live.NewExplainCommand(flags, streams),
 		live.NewPauseCommand(flags, streams), live.NewResumeCommand(flags, streams), newVersionCommand(streams, version),
 	)
 	return root

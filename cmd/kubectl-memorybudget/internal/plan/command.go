@@ -22,7 +22,8 @@ var (
 	long = templates.LongDesc(`
 		Show how a MemoryBudget splits, without a cluster.
 
-		The plan is what the operator would do with the resource in an empty namespace. With -o yaml or
+		The plan is what the operator would do with the resource in an empty namespace, before it has read any metric: a tier
+		that scales has replicas.min then. --demand tells what tiers ask for instead. With -o yaml or
 		-o json it is exactly the objects that the operator would apply, in that order, less the owner
 		reference: it holds the UID of a resource that is in a cluster. How much memory the application
 		takes is not known before it runs, so documented constants stand in for it.
@@ -40,6 +41,9 @@ var (
 		# What would a change to the resource in the cluster do?
 		kubectl get memorybudget shop -o yaml | sed 's/memory: 2Gi/memory: 3Gi/' | kubectl memorybudget plan -f -
 
+		# What if the tiers needed that many replicas?
+		kubectl memorybudget plan -f budget.yaml --demand web=3,worker=12
+
 		# All MemoryBudgets below a directory
 		kubectl memorybudget plan -R -f deploy/`)
 )
@@ -52,6 +56,8 @@ type options struct {
 	output    string
 	filenames []string
 	recursive bool
+	demand    map[string]int
+	replicas  map[string]int32
 	failed    bool
 	objects   []map[string]any
 	plans     int
@@ -76,6 +82,10 @@ func NewCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.I
 			if len(o.filenames) == 0 {
 				return cmdutil.UsageErrorf(cmd, "must specify one of -f")
 			}
+			var err error
+			if o.replicas, err = asked(o.demand); err != nil {
+				return cmdutil.UsageErrorf(cmd, "%v", err)
+			}
 			return o.run(*flags.Namespace)
 		},
 	}
@@ -83,6 +93,8 @@ func NewCommand(flags *genericclioptions.ConfigFlags, streams genericiooptions.I
 	cmd.Flags().StringSliceVarP(&o.filenames, "filename", "f", nil,
 		"Filename, directory, URL or - for standard input that contains MemoryBudgets.")
 	cmd.Flags().BoolVarP(&o.recursive, "recursive", "R", false, "Process directories with all that is below them.")
+	cmd.Flags().StringToIntVar(&o.demand, "demand", nil,
+		"How many replicas tiers ask for (TIER=REPLICAS,...), instead of what the spec or their metrics would.")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)))
 	cobra.CheckErr(cmd.MarkFlagFilename("filename", "yaml", "yml", "json"))
 	return cmd
@@ -133,7 +145,12 @@ func (o *options) one(result manifest.Result) error {
 		o.complain("error: %v", result.Err)
 		return nil
 	}
-	p := Make(result.MemoryBudget)
+	mb, unknown := Asking(result.MemoryBudget, o.replicas)
+	p := Make(mb)
+	if len(unknown) > 0 {
+		o.failed = true
+		o.complain("error: %s", unknownTiers(p.Name(), unknown))
+	}
 	for _, problem := range p.Problems() {
 		o.failed = true
 		o.complain("error: %s: %s", p.Name(), problem)

@@ -4,6 +4,8 @@
 package plan
 
 import (
+	"fmt"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
@@ -51,7 +53,12 @@ func (p *Plan) Invalid() bool { return p.decision.Invalid }
 func (p *Plan) Warnings() []string {
 	var warnings []string
 	for i := range p.decision.Tiers {
-		warnings = append(warnings, p.decision.Tiers[i].Rendered.NotApplied...)
+		t := &p.decision.Tiers[i]
+		warnings = append(warnings, t.Rendered.NotApplied...)
+		if t.Demand != nil {
+			warnings = append(warnings, fmt.Sprintf("tier %s scales by its queues, which are not read here: "+
+				"it is planned with replicas.min; --demand %s=N plans it with N", t.Spec.Name, t.Spec.Name))
+		}
 	}
 	switch {
 	case p.mb.Spec.Policy == v1alpha1.PolicyRecommend:

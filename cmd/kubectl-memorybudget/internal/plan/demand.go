@@ -1,0 +1,63 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
+)
+
+// Asking is a MemoryBudget whose tiers ask for so many replicas, whatever their metrics would show. The names that are no tiers
+// of it are returned. What the tiers may have at most stays as it is.
+func Asking(mb *v1alpha1.MemoryBudget, replicas map[string]int32) (asking *v1alpha1.MemoryBudget, unknown []string) {
+	asking = mb.DeepCopy()
+	for _, name := range slices.Sorted(maps.Keys(replicas)) {
+		i := slices.IndexFunc(asking.Spec.Tiers, func(t v1alpha1.Tier) bool { return t.Name == name })
+		if i < 0 {
+			unknown = append(unknown, name)
+			continue
+		}
+		ask(&asking.Spec.Tiers[i], replicas[name])
+	}
+	return asking, unknown
+}
+
+func ask(tier *v1alpha1.Tier, replicas int32) {
+	if tier.Replicas == nil {
+		tier.Replicas = &v1alpha1.Replicas{}
+	}
+	r := tier.Replicas
+	if r.Max == nil {
+		most := int32(1)
+		if r.Min != nil {
+			most = *r.Min
+		}
+		if r.Desired != nil {
+			most = max(most, *r.Desired)
+		}
+		r.Max = &most
+	}
+	r.Desired, tier.Scaling = &replicas, nil
+}
+
+// asked are the numbers of the flag --demand.
+func asked(flag map[string]int) (map[string]int32, error) {
+	const most = 10000
+	all := map[string]int32{}
+	for name, n := range flag {
+		if n < 0 || n > most {
+			return nil, fmt.Errorf("--demand: %s=%d: must be at least 0 and at most %d", name, n, most)
+		}
+		all[name] = int32(n)
+	}
+	return all, nil
+}
+
+func unknownTiers(p string, names []string) string {
+	return fmt.Sprintf("%s: --demand names no tier of it: %s", p, strings.Join(names, ", "))
+}
