@@ -24,6 +24,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/test/ledger"
 )
 
 // act is something that happens to a MemoryBudget.
@@ -110,8 +111,11 @@ func (s *scene) rollOutSlowly() {
 	once(s.t, w.awaitDone(long, "slow"))
 }
 
+// scaleByHand makes a gated tier larger, which takes no memory, and a paced one by more than the reserve has room for, which
+// is told.
 func (s *scene) scaleByHand() {
-	for name, replicas := range map[string]int32{"bunoraa-worker": 6, "bunoraa-web": 3} {
+	from := s.now()
+	for name, replicas := range map[string]int32{"bunoraa-worker": 6, "bunoraa-web": 6} {
 		s.behindItsBack(func() {
 			edit(s, name, &appsv1.Deployment{}, func(d *appsv1.Deployment) { d.Spec.Replicas = &replicas })
 		})
@@ -126,6 +130,20 @@ func (s *scene) scaleByHand() {
 			return nil
 		})
 	}
+	if !s.toldOfExcess(from) {
+		s.t.Error("no status since says that the budget is exceeded through others")
+	}
+}
+
+// toldOfExcess: a status since a version said that the exposure is above the budget.
+func (s *scene) toldOfExcess(from uint64) bool {
+	s.t.Helper()
+	history, err := s.recorder.History()
+	must(s.t, err)
+	return slices.ContainsFunc(history, func(c ledger.Change) bool {
+		mb, ok := c.Object.(*v1alpha1.MemoryBudget)
+		return ok && c.Version > from && is(mb, v1alpha1.ConditionWithinBudget, metav1.ConditionFalse, "") == nil
+	})
 }
 
 // resize changes the budget and waits until the exposure fits.
