@@ -13,9 +13,20 @@ export KUBECONFIG=$dir/kubeconfig PATH=$bin:$kubebin:$PATH
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 run() { printf '$ %s\n' "$*"; "$@"; }
 
+# established waits for the CustomResourceDefinition. One that was only just made has no conditions at all, which kubectl wait
+# takes for an error.
+established() {
+    local crd=crd/memorybudgets.memorybudget.dev
+    for _ in $(seq 60); do
+        kubectl wait --for=condition=Established --timeout=60s "$crd" >/dev/null 2>&1 && return
+        sleep 1
+    done
+    kubectl wait --for=condition=Established --timeout=1s "$crd" >/dev/null
+}
+
 say "Installing the CustomResourceDefinition and starting the operator"
 kubectl apply --server-side --force-conflicts -f config/crd/bases >/dev/null
-kubectl wait --for=condition=Established --timeout=60s crd/memorybudgets.memorybudget.dev >/dev/null
+established
 go run ./hack/localcluster run --dir "$dir" --name memorybudget -- \
     "$bin/memorybudget" --metrics-bind-address=0 --health-probe-bind-address=0 --leader-elect=false
 
