@@ -24,7 +24,7 @@ func figuresOf(s *observe.Snapshot, d *decision.Decision) metrics.Figures {
 	for i := range d.Tiers {
 		f.Tiers = append(f.Tiers, tierFigures(d, &d.Tiers[i]))
 	}
-	if since := s.Broker.FailingSince; !since.IsZero() {
+	if since := s.Broker.FailingSince; !since.IsZero() && len(d.Histories()) > 0 {
 		f.FailingSinceSeconds = since.Unix()
 	}
 	for i := range s.Pods {

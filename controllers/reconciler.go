@@ -104,6 +104,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, fmt.Errorf("reading the resource: %w", err)
 	}
 	if mb.DeletionTimestamp != nil {
+		r.histories.record(request.NamespacedName, nil)
 		return ctrl.Result{}, nil // The garbage collector takes what the resource owns.
 	}
 	return r.reconcile(ctx, mb)

@@ -120,6 +120,8 @@ const (
 	ReasonNoSignals = "NoSignals"
 	// ReasonAllFresh surfaces when the metrics of all tiers can be read.
 	ReasonAllFresh = "AllFresh"
+	// ReasonQueuesNotCounted surfaces when the broker does not tell, or not yet, how many tasks are in a queue.
+	ReasonQueuesNotCounted = "QueuesNotCounted"
 )
 
 // Values of limitedBy of a tier's demand.

@@ -126,9 +126,10 @@ type TierStatus struct {
 	Runtime *RuntimeReport `json:"runtime,omitempty"`
 }
 
-// DemandStatus is what the metrics of a tier show and ask for. While they cannot be read it is what they last showed.
+// DemandStatus is what the metrics of a tier show and ask for. While they cannot be read the tasks are those that they last showed.
 type DemandStatus struct {
-	// replicas is how many replicas the metrics ask for, before scaling.behavior, replicas.min and replicas.max.
+	// replicas is how many replicas the metrics ask for, before scaling.behavior, replicas.min and replicas.max. While they
+	// cannot be read it is what they asked for before.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Replicas *int32 `json:"replicas,omitempty"`

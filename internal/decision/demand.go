@@ -6,6 +6,7 @@ package decision
 import (
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
@@ -13,6 +14,9 @@ import (
 	"github.com/memorybudget/memorybudget/internal/demand"
 	"github.com/memorybudget/memorybudget/internal/observe"
 )
+
+// waitInterval is how soon a wait is looked at again, while nothing but it changes.
+const waitInterval = 10 * time.Second
 
 // Measure is what a metric of a tier measures.
 type Measure string
@@ -36,7 +40,7 @@ type Demand struct {
 	Tasks observe.Queue
 	// Unread: the queues were never read, so that Tasks says nothing.
 	Unread bool
-	// WaitUnknown: the tier scales by the wait of tasks, which nothing tells. Their number is used instead.
+	// WaitUnknown: the tier scales by the wait of tasks, which nothing tells of some. Their number is used too.
 	WaitUnknown bool
 }
 
@@ -44,18 +48,42 @@ type Demand struct {
 func (b *builder) demand(t *Tier, pods []budget.Pod) *Demand {
 	state := b.s.Broker.State
 	d := Demand{Tasks: b.tasksOf(t.Spec), Unread: state == observe.BrokerNone || state == observe.BrokerNotReadYet}
-	if t.Live != nil {
-		d.Input.Replicas = replicasIn(t.Live)
-	}
+	d.Input.History = b.s.Histories[t.Spec.Name]
+	d.Input.Replicas = b.replicasOf(t, &d.Input.History)
 	d.Input.Now, d.Input.Ready = b.s.Now, readyOf(pods)
 	d.Input.Min, _, d.Input.Max = replicasOf(t.Spec)
 	d.Input.Up, d.Input.Down = rulesOf(t.Spec.Scaling.Behavior)
-	d.Input.History = b.s.Histories[t.Spec.Name]
 	for _, q := range queueMetrics(t.Spec.Scaling) {
 		d.measure(q, int64(max(1, t.Rendered.Processes)), b.countedAll(t.Spec))
 	}
 	d.Decision = demand.Decide(d.Input)
+	if b.held() && d.Desired != d.Input.Replicas {
+		d.Next = earliest(d.Next, b.s.Now.Add(period)) // No write brings the next step.
+	}
+	if slices.Contains(d.Measures, MeasureWait) && d.By >= 0 && d.Tasks.Ready > 0 {
+		d.Next = earliest(d.Next, b.s.Now.Add(waitInterval)) // The wait grows by itself.
+	}
 	return &d
+}
+
+// replicasOf is how many replicas a tier has by what the operator decided, whoever has changed them since. Where nothing is carried
+// out, it is what would be.
+func (b *builder) replicasOf(t *Tier, history *demand.History) int32 {
+	switch {
+	case b.held() && len(history.Asked) > 0:
+		return history.Desired
+	case t.Live == nil:
+		return 0
+	}
+	if ours, err := strconv.ParseInt(t.Live.Annotations[v1alpha1.ReplicasAnnotation], 10, 32); err == nil {
+		return int32(ours)
+	}
+	return replicasIn(t.Live)
+}
+
+// held: nothing is carried out.
+func (b *builder) held() bool {
+	return b.mb.Spec.Policy == v1alpha1.PolicyRecommend || b.mb.Spec.Pause == v1alpha1.PauseHold
 }
 
 // tasksOf sums up the queues of a tier.
@@ -65,7 +93,8 @@ func (b *builder) tasksOf(tier *v1alpha1.Tier) observe.Queue {
 		if !slices.Contains(tier.Celery.Queues, q.Name) {
 			continue
 		}
-		sum.Ready, sum.Reserved, sum.Later = sum.Ready+q.Ready, sum.Reserved+q.Reserved, sum.Later+q.Later
+		sum.Ready, sum.Reserved, sum.Later = plus(sum.Ready, q.Ready), plus(sum.Reserved, q.Reserved), plus(sum.Later, q.Later)
+		sum.Unstamped = plus(sum.Unstamped, q.Unstamped)
 		sum.Oldest, sum.NextETA = earliest(sum.Oldest, q.Oldest), earliest(sum.NextETA, q.NextETA)
 	}
 	return sum
@@ -80,6 +109,11 @@ func (b *builder) countedAll(tier *v1alpha1.Tier) bool {
 	}
 	return b.s.Broker.Fresh()
 }
+
+// mostTasks is more than there are in any broker, and little enough for sums not to overflow.
+const mostTasks = 1 << 40
+
+func plus(a, b int64) int64 { return min(a+min(b, mostTasks), mostTasks) }
 
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
@@ -118,12 +152,12 @@ func (d *Demand) measure(q v1alpha1.QueueMetric, processes int64, known bool) {
 		d.Input.Metrics = append(d.Input.Metrics, demand.Metric{Kind: kind, Known: known, Value: value, Target: target})
 	}
 	tasks := d.Tasks.Ready + d.Tasks.Reserved
-	unstamped := d.Tasks.Ready > 0 && d.Tasks.Oldest.IsZero()
+	unstamped := d.Tasks.Unstamped > 0 || d.Tasks.Ready > 0 && d.Tasks.Oldest.IsZero()
 	d.WaitUnknown = d.WaitUnknown || q.TargetWaitSeconds != nil && unstamped
 	if q.TargetDepthPerProcess != nil || q.TargetWaitSeconds == nil || unstamped {
 		add(MeasureDepth, demand.PerReplica, tasks, processes*int64(valueOr(q.TargetDepthPerProcess, 1)))
 	}
-	if q.TargetWaitSeconds != nil && !unstamped {
+	if q.TargetWaitSeconds != nil && (d.Tasks.Ready == 0 || !d.Tasks.Oldest.IsZero()) {
 		add(MeasureWait, demand.Ratio, d.waited(), int64(*q.TargetWaitSeconds))
 		add(MeasureAny, demand.PerReplica, min(tasks, 1), math.MaxInt32)
 	}

@@ -4,6 +4,8 @@
 package decision_test
 
 import (
+	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -97,6 +99,15 @@ func TestDemand(t *testing.T) {
 			scaling: queueMetric(nil, new(int32(30))), broker: read(observe.Queue{Name: "celery", Ready: 4}),
 			asked: 2, desired: 2, measure: decision.MeasureDepth,
 		},
+		"nothing tells of some for how long they wait": {
+			scaling: queueMetric(nil, new(int32(30))),
+			broker:  read(observe.Queue{Name: "celery", Ready: 9, Unstamped: 9}, observe.Queue{Name: "emails", Ready: 1, Oldest: ago(1)}),
+			asked:   5, desired: 4, limit: demand.LimitPolicy, measure: decision.MeasureDepth,
+		},
+		"counts beyond all numbers": {
+			broker: read(observe.Queue{Name: "celery", Ready: math.MaxInt64}, observe.Queue{Name: "emails", Ready: math.MaxInt64}),
+			asked:  math.MaxInt32, desired: 4, limit: demand.LimitPolicy, measure: decision.MeasureDepth,
+		},
 		"depth and wait": {
 			scaling: queueMetric(new(int32(1)), new(int32(30))), broker: read(observe.Queue{Name: "celery", Ready: 7, Oldest: ago(1)}),
 			asked: 4, desired: 4, measure: decision.MeasureDepth,
@@ -176,5 +187,60 @@ func TestHistoryOfDemand(t *testing.T) {
 	s.Histories, s.Now = second.Histories(), second.Next()
 	if got := decision.Decide(s).Tiers[0].Demand; got.Desired != 1 || got.Limit != demand.LimitThroughOne {
 		t.Errorf("desires %d, limited by %q", got.Desired, got.Limit)
+	}
+}
+
+// TestWaitIsLookedAtAgain: a wait grows while nothing else changes.
+func TestWaitIsLookedAtAgain(t *testing.T) {
+	broker := read(observe.Queue{Name: "celery", Ready: 50, Oldest: noon.Add(-2 * time.Second)})
+	s := &observe.Snapshot{MemoryBudget: queued(queueMetric(nil, new(int32(30)))), Now: noon, Broker: broker}
+	d := decision.Decide(s)
+	if got := d.Next(); !got.After(noon) || got.After(noon.Add(10*time.Second)) {
+		t.Errorf("next at %s", got)
+	}
+	s = written(t, s.MemoryBudget, d.Writes)
+	s.Broker, s.Histories, s.Now = broker, d.Histories(), noon.Add(10*time.Minute)
+	if got := decision.Decide(s).Tiers[0].Demand.Asked; got < 20 {
+		t.Errorf("asked for %d after ten minutes", got)
+	}
+}
+
+// TestScaledByOthers: what somebody else makes of the replicas is not what the tier asks for, whether its queues can be read or not.
+func TestScaledByOthers(t *testing.T) {
+	for name, broker := range map[string]observe.Broker{
+		"read": read(observe.Queue{Name: "celery", Ready: 8}), "not read": {State: observe.BrokerUnreachable, FailingSince: noon},
+	} {
+		for _, replicas := range []int32{0, 3, 8} {
+			t.Run(fmt.Sprintf("%s, %d", name, replicas), func(t *testing.T) {
+				mb := queued(v1alpha1.Scaling{})
+				first := decision.Decide(&observe.Snapshot{MemoryBudget: mb, Now: noon, Broker: read(observe.Queue{Name: "celery", Ready: 8})})
+				s := written(t, mb, first.Writes)
+				s.Deployments[0].Spec.Replicas = &replicas
+				s.Histories, s.Broker, s.Now = first.Histories(), broker, noon.Add(time.Minute)
+				d := decision.Decide(s)
+				if got := d.Tiers[0].Demand.Desired; got != 4 {
+					t.Errorf("desires %d", got)
+				}
+				if len(d.Writes) == 0 || !d.Writes[0].PutsBack {
+					t.Errorf("writes %+v", d.Writes)
+				}
+			})
+		}
+	}
+}
+
+// TestRecommendedDemand: where nothing is carried out, the demand goes on as if it were.
+func TestRecommendedDemand(t *testing.T) {
+	mb := queued(v1alpha1.Scaling{})
+	mb.Spec.Policy = v1alpha1.PolicyRecommend
+	s := &observe.Snapshot{MemoryBudget: mb, Now: noon, Broker: read(observe.Queue{Name: "celery", Ready: 16})}
+	var course []int32
+	for !s.Now.IsZero() && s.Now.Before(noon.Add(5*time.Minute)) {
+		d := decision.Decide(s)
+		course = append(course, d.Tiers[0].Demand.Desired)
+		s.Histories, s.Now = d.Histories(), d.Next()
+	}
+	if diff := cmp.Diff([]int32{4, 8}, slices.Compact(course)); diff != "" {
+		t.Errorf("desires (-want +got):\n%s", diff)
 	}
 }

@@ -31,10 +31,12 @@ func Decide(in Input) Decision {
 	d.unless(LimitStabilization, d.stabilized())
 	d.unless(LimitJump, d.steady())
 	d.unless(LimitThroughOne, d.throughOne())
+	d.unless(LimitUnknown, d.kept())
 	d.unless(LimitPolicy, d.paced())
 	d.unless(LimitMax, min(d.Desired, in.Max))
 	d.unless(LimitMin, max(d.Desired, in.Min, 0))
 	d.Next = d.next()
+	d.History.Desired = d.Desired
 	return d.Decision
 }
 
@@ -63,8 +65,16 @@ func (d *decider) ask() {
 		}
 	}
 	if d.By < 0 {
-		d.Asked = d.in.Replicas
+		d.Asked = d.in.held()
 	}
+}
+
+// held is what a tier goes on asking for while nothing says otherwise: what it last did, or what it has.
+func (in *Input) held() int32 {
+	if len(in.History.Asked) == 0 {
+		return in.Replicas
+	}
+	return max(in.Replicas, in.History.Desired)
 }
 
 // asks is how many replicas a metric asks for.
@@ -73,8 +83,10 @@ func (m Metric) asks(in *Input) int32 {
 	if m.Kind == Ratio {
 		return m.asksByRatio(in, value, target)
 	}
-	if within(in, value, saturated(target, int64(in.Replicas))) {
-		return in.Replicas
+	for _, n := range []int32{in.held(), in.Replicas} {
+		if within(in, value, saturated(target, int64(n))) {
+			return n
+		}
 	}
 	return replicas(ceil(value, target))
 }
@@ -110,11 +122,10 @@ func (d *decider) record() {
 		// Nobody knows what was asked for before: at least it was no reason to change what there is.
 		h.Asked = append(h.Asked, Asked{Since: d.in.Now, Replicas: d.in.Replicas})
 	}
-	asked := d.known()
-	if last := h.Asked[len(h.Asked)-1]; last.Replicas != asked {
-		h.Asked = append(h.Asked, Asked{Since: d.in.Now, Replicas: asked})
+	if last := h.Asked[len(h.Asked)-1]; d.By >= 0 && last.Replicas != d.known() {
+		h.Asked = append(h.Asked, Asked{Since: d.in.Now, Replicas: d.known()})
 	}
-	if int64(asked) >= jumpFactor*int64(d.in.Replicas) && d.in.Replicas > 0 {
+	if int64(d.known()) >= jumpFactor*int64(d.in.Replicas) && d.in.Replicas > 0 {
 		h.JumpUntil = d.in.Now.Add(jumpTime)
 	}
 	h.forget(d.in)
@@ -123,9 +134,17 @@ func (d *decider) record() {
 // known is what is asked for, as far as what is not known leaves it.
 func (d *decider) known() int32 {
 	if !d.in.Known() {
-		return max(d.Asked, d.in.Replicas)
+		return max(d.Asked, d.in.held())
 	}
 	return d.Asked
+}
+
+// kept is no less than before while not all is known.
+func (d *decider) kept() int32 {
+	if !d.in.Known() {
+		return max(d.Desired, d.in.held())
+	}
+	return d.Desired
 }
 
 // stabilized is the least change that the windows leave.

@@ -212,6 +212,10 @@ func TestCourses(t *testing.T) {
 			{90, []Metric{tasks(21, 2)}, []int32{10}}, {120, []Metric{tasks(22, 2)}, []int32{10}},
 			{600, []Metric{tasks(18, 2)}, []int32{10}}, {900, []Metric{tasks(20, 2)}, []int32{10}},
 		}},
+		"a reading that fails does not begin the window anew": {settled(10), []leg{
+			{200, []Metric{tasks(0, 2)}, []int32{10}}, {205, []Metric{unknown(tasks(0, 2))}, []int32{10}},
+			{295, []Metric{tasks(0, 2)}, []int32{10}}, {300, []Metric{tasks(0, 2)}, []int32{1}},
+		}},
 		"an outage of two hours": {settled(10), []leg{
 			{60, []Metric{tasks(20, 2)}, []int32{10}},
 			{7200, []Metric{unknown(tasks(0, 2))}, []int32{10}},
@@ -262,5 +266,31 @@ func TestRateCountsWhatIsSeen(t *testing.T) {
 	in.History, in.Now = second.History, start.Add(70*time.Second)
 	if third := Decide(in); third.Desired != 15 {
 		t.Errorf("a period later %d", third.Desired)
+	}
+}
+
+// TestWhatIsLeftIsNotTheDemand: a tier goes on asking for what it did, when others or the budget leave it less, while nothing says
+// that it needs something else.
+func TestWhatIsLeftIsNotTheDemand(t *testing.T) {
+	for name, tc := range map[string]struct {
+		metric Metric
+		left   int32
+		want   int32
+	}{
+		"within the tolerance":          {tasks(15, 2), 7, 8},
+		"while nothing is known":        {unknown(tasks(0, 2)), 5, 8},
+		"while nothing is left":         {unknown(tasks(0, 2)), 0, 8},
+		"more than before is left too":  {unknown(tasks(0, 2)), 9, 9},
+		"what is needed is another":     {tasks(20, 2), 7, 10},
+		"what is needed is less by far": {tasks(2, 2), 7, 7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := settled(8, tasks(16, 2))
+			in.History = Decide(in).History
+			in.Replicas, in.Metrics, in.Now = tc.left, []Metric{tc.metric}, start.Add(time.Minute)
+			if got := Decide(in); got.Desired != tc.want {
+				t.Errorf("desires %d (limited by %q), want %d", got.Desired, got.Limit, tc.want)
+			}
+		})
 	}
 }

@@ -13,10 +13,11 @@
 //  3. Policies bound how much replicas may change in a period of time.
 //  4. replicas.min and replicas.max.
 //
-// It differs in four points. What was asked for holds until something else is, so that nothing needs to be computed again
+// It differs in five points. What was asked for holds until something else is, so that nothing needs to be computed again
 // while nothing changes: Next tells when time alone changes a decision. A tier goes to zero through one replica, and
 // from zero by at least one, whatever the policies say. While demand jumps to twice what there is, the tier is not
-// made smaller for a minute (as with Knative's panic mode). And what counts as a change of replicas is what is seen,
+// made smaller for a minute (as with Knative's panic mode). What a tier asks for while a metric cannot be read, or is within the
+// tolerance, is what it asked for before, not what somebody left it. And what counts as a change of replicas is what is seen,
 // whoever made it: the budget may have taken what the demand did not give up.
 //
 // All is computed in whole numbers, from the input alone: the same input gives the same decision, bit for bit.

@@ -77,8 +77,8 @@ type History struct {
 	Asked []Asked
 	// Changes are those of the tier's replicas, oldest first, as far back as a period reaches.
 	Changes []Change
-	// Replicas is how many there were at the last decision.
-	Replicas int32
+	// Replicas is how many there were at the last decision, Desired what it came to.
+	Replicas, Desired int32
 	// JumpUntil is when a jump of the demand is over, zero where there was none.
 	JumpUntil time.Time
 }

@@ -85,6 +85,8 @@ type Queue struct {
 	Later int64
 	// NextETA is when the first of Later is due, zero where there is none.
 	NextETA time.Time
+	// Unstamped are those of Ready that were looked at and do not tell when they were published.
+	Unstamped int64
 	// Oldest is when the task that has waited longest could first be run: when it was published or, if that is later,
 	// its ETA. Zero where no task waits or none of those looked at tells.
 	Oldest time.Time

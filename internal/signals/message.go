@@ -137,19 +137,37 @@ func (t *tally) of(name string) *observe.Queue {
 	return nil
 }
 
-// ready counts the tasks of a list, of which the oldest were looked at.
+// ready counts the tasks of a list, of which the oldest were looked at. The others are taken to be like them: a great many that are
+// due later must not ask for workers. There may always be one that does.
 func (t *tally) ready(q *observe.Queue, length int64, oldest []string) {
-	var later int64
+	var due int64
 	for _, text := range oldest {
-		m, _ := parseMessage([]byte(text))
-		if m.eta.After(t.now) {
-			later++
+		if m, _ := parseMessage([]byte(text)); m.eta.After(t.now) {
 			addLater(q, m.eta)
-		} else if due := m.due(); q.Oldest.IsZero() || !due.IsZero() && due.Before(q.Oldest) {
-			q.Oldest = due
+		} else {
+			due++
+			addReady(q, m.due())
 		}
 	}
-	q.Ready = plus(q.Ready, length-later)
+	looked := int64(len(oldest))
+	switch rest := length - looked; {
+	case looked == 0:
+		due = length
+	case rest > 0:
+		more := max(1, (min(rest, mostRest)*due+looked-1)/looked)
+		due, q.Later = due+more, plus(q.Later, rest-more)
+	}
+	q.Ready = plus(q.Ready, min(due, length))
+}
+
+// addReady files a task that waits, since when it could be run if that is known.
+func addReady(q *observe.Queue, since time.Time) {
+	switch {
+	case since.IsZero():
+		q.Unstamped++
+	case q.Oldest.IsZero() || since.Before(q.Oldest):
+		q.Oldest = since
+	}
 }
 
 // taken counts a task that a worker has taken from one of the queues and not acknowledged.

@@ -101,7 +101,8 @@ func TestParseTaken(t *testing.T) {
 	}
 }
 
-// TestTallyReady: the oldest counts by when it could first be run, and what is not understood waits.
+// TestTallyReady: the oldest counts by when it could first be run, what is not understood waits, and of what was not looked at as large
+// a part waits as of what was.
 func TestTallyReady(t *testing.T) {
 	task := func(eta, published time.Time) string {
 		return `{"headers": {"eta": "` + eta.Format(time.RFC3339) + `", "memorybudget_published": ` + strconv.FormatInt(published.Unix(), 10) + `}}`
@@ -112,7 +113,7 @@ func TestTallyReady(t *testing.T) {
 		task(minutes(5), minutes(-60)), task(minutes(3), minutes(-60)), task(minutes(-3), minutes(-30)), task(minutes(-9), minutes(-4)),
 		"noise", `{}`, `{"headers": {"eta": "2026-11-25T07:00:00Z"}}`,
 	})
-	want := []observe.Queue{{Name: "emails", Ready: 98, Later: 2, NextETA: minutes(3), Oldest: minutes(-4)}}
+	want := []observe.Queue{{Name: "emails", Ready: 72, Unstamped: 3, Later: 28, NextETA: minutes(3), Oldest: minutes(-4)}}
 	if diff := cmp.Diff(want, tally.queues); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -29,6 +29,9 @@ func (f *facts) signalsFresh() metav1.Condition {
 	switch {
 	case !f.scales():
 		return is(metav1.ConditionTrue, v1alpha1.ReasonNoSignals, "No tier has scaling")
+	case broker.Fresh() && f.uncounted() != "":
+		return is(metav1.ConditionUnknown, v1alpha1.ReasonQueuesNotCounted, fmt.Sprintf("The broker does not tell how many tasks are "+
+			"in the queues of tier %s, which is not made smaller meanwhile", f.uncounted()))
 	case broker.Fresh():
 		return is(metav1.ConditionTrue, v1alpha1.ReasonAllFresh, "The queues of the tiers that scale by them can be read")
 	case broker.FailingSince.IsZero() || f.Snapshot.Now.Before(broker.FailingSince.Add(StaleAfter)):
@@ -67,6 +70,16 @@ func (f *facts) scales() bool {
 	return false
 }
 
+// uncounted is the first tier whose queues are not counted, empty where all are.
+func (f *facts) uncounted() string {
+	for i := range f.tiers {
+		if d := f.tiers[i].Demand; d != nil && d.By < 0 {
+			return f.tiers[i].Spec.Name
+		}
+	}
+	return ""
+}
+
 // limits are the values of limitedBy.
 var limits = map[demand.Limit]string{
 	demand.LimitNone: v1alpha1.DemandLimitedByNone, demand.LimitMin: v1alpha1.DemandLimitedByMin,
@@ -79,10 +92,14 @@ func demandStatus(d *decision.Demand) *v1alpha1.DemandStatus {
 	if d == nil {
 		return nil
 	}
-	return &v1alpha1.DemandStatus{
-		Replicas: new(d.Asked), LimitedBy: limits[d.Limit],
-		ReadyTasks: new(d.Tasks.Ready), ReservedTasks: new(d.Tasks.Reserved), LaterTasks: new(d.Tasks.Later),
+	s := &v1alpha1.DemandStatus{Replicas: new(d.Asked), LimitedBy: limits[d.Limit]}
+	if d.By < 0 {
+		s.LimitedBy = v1alpha1.DemandLimitedByUnknown
 	}
+	if !d.Unread {
+		s.ReadyTasks, s.ReservedTasks, s.LaterTasks = new(d.Tasks.Ready), new(d.Tasks.Reserved), new(d.Tasks.Later)
+	}
+	return s
 }
 
 // ExplainDemand says in words what the metrics of a tier show, what they ask for, and what is made of that.
@@ -106,9 +123,9 @@ func shows(d *decision.Demand) string {
 	}
 	switch {
 	case d.By < 0 && d.Unread:
-		return "the queues were not read yet, so the tier keeps what it has"
+		return "the queues were not read yet, so the tier goes on asking for what it did"
 	case d.By < 0:
-		return "the queues cannot be read, so the tier keeps what it has; last seen: " + counts
+		return "the queues cannot be read, so the tier goes on asking for what it did; last seen: " + counts
 	}
 	by := d.Input.Metrics[d.By]
 	switch d.Measures[d.By] {

@@ -40,7 +40,8 @@ func TestSignalsFresh(t *testing.T) {
 		before string
 		want   string
 	}{
-		"read":                           {broker: observe.Broker{State: observe.BrokerRead}, want: "True AllFresh"},
+		"read":                           {broker: observe.Broker{State: observe.BrokerRead, Queues: []observe.Queue{{Name: "celery"}}}, want: "True AllFresh"},
+		"a queue without counts":         {broker: observe.Broker{State: observe.BrokerRead}, before: "True AllFresh", want: "Unknown QueuesNotCounted"},
 		"not read yet":                   {broker: observe.Broker{State: observe.BrokerNotReadYet}, want: "Unknown NotReadYet"},
 		"not read yet, after a restart":  {broker: observe.Broker{State: observe.BrokerNotReadYet}, before: "True AllFresh", want: "True AllFresh"},
 		"not read yet, after it was set": {broker: observe.Broker{State: observe.BrokerNotReadYet}, before: "True NoSignals", want: "Unknown NotReadYet"},
@@ -134,8 +135,8 @@ func TestExplainDemand(t *testing.T) {
 		"jump":         {limited(1, 3, demand.LimitJump), at + " ask for 1, but the demand has just jumped: nothing is made smaller for a minute"},
 		"through one":  {limited(0, 1, demand.LimitThroughOne), at + " ask for 0, and on the way to zero there is one first"},
 		"part unknown": {limited(1, 3, demand.LimitUnknown), at + " ask for 1, and while the queues cannot be read, the tier is not made smaller"},
-		"unknown":      {unknown, "the queues cannot be read, so the tier keeps what it has; last seen: " + shown},
-		"unread":       {unread, "the queues were not read yet, so the tier keeps what it has"},
+		"unknown":      {unknown, "the queues cannot be read, so the tier goes on asking for what it did; last seen: " + shown},
+		"unread":       {unread, "the queues were not read yet, so the tier goes on asking for what it did"},
 		"wait":         {wait, shown + ", the oldest for 80 s at a target of 30 s, ask for 8"},
 		"unstamped":    {unstamped, at + " (nothing tells for how long they wait) ask for 8"},
 	}

@@ -145,7 +145,7 @@ func TestScalingWithoutSignal(t *testing.T) {
 	redis.Do(t, "DEL", "emails")
 	redis.Do(t, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	s.awaitDemand("worker", "an unknown metric", func(t v1alpha1.TierStatus) bool {
-		return t.Demand.LimitedBy == v1alpha1.DemandLimitedByNone && strings.HasPrefix(t.Decision, "the queues cannot be read")
+		return t.Demand.LimitedBy == v1alpha1.DemandLimitedByUnknown && strings.HasPrefix(t.Decision, "the queues cannot be read")
 	})
 	s.settle()
 	s.awaitReplicas(map[string]int{"worker": 2})

@@ -90,6 +90,7 @@ func TestPlan(t *testing.T) {
 		"scaled":               {args: []string{"-f", "testdata/scaled.yaml"}},
 		"scaled-demand":        {args: []string{"-f", "testdata/scaled.yaml", "--demand", "worker=3"}},
 		"demand-unknown":       {args: []string{"-f", example, "--demand", "wrk=3,web=0"}},
+		"demand-of-some":       {args: []string{"-f", "testdata/limited.yaml", "-f", "testdata/scaled.yaml", "-f", example, "--demand", "ml=2"}},
 		"demand-negative":      {args: []string{"-f", example, "--demand", "web=-1"}},
 		"no-file":              {},
 		"unknown-format":       {args: []string{"-f", "testdata/limited.yaml", "-o", "wide"}},

@@ -103,10 +103,10 @@ func (e explanation) processes() int64 {
 
 // formula is how the metrics come to their number.
 func (e explanation) formula() string {
-	if !e.scales() {
+	d := e.status.Demand
+	if !e.scales() || d.LimitedBy == v1alpha1.DemandLimitedByUnknown {
 		return ""
 	}
-	d := e.status.Demand
 	if target := e.depthTarget(); target > 0 {
 		return fmt.Sprintf("(%d + %d) tasks / (%d processes x %d tasks), rounded up (what there is, within the tolerance): %d replicas.",
 			*d.ReadyTasks, *d.ReservedTasks, e.processes(), target, *d.Replicas)
@@ -141,6 +141,9 @@ func (e explanation) demand() string {
 
 // grant is what the budget allows of it.
 func (e explanation) grant() string {
+	if e.status.LimitedBy == v1alpha1.LimitedByPolicy {
+		return fmt.Sprintf("%d, if spec.policy were Enforce: nothing is done as it is.", e.granted())
+	}
 	if e.granted() >= e.wanted() {
 		return fmt.Sprintf("%d: the budget has room for what is wanted.", e.granted())
 	}
@@ -186,7 +189,7 @@ func floorOf(mb *v1alpha1.MemoryBudget, name string) int32 {
 // changes are what would bring another outcome.
 func (e explanation) changes() []string {
 	var all []string
-	if e.granted() < e.wanted() {
+	if e.granted() < e.wanted() || e.status.LimitedBy == v1alpha1.LimitedByPolicy {
 		all = append(all, e.changesOfGrant()...)
 	}
 	if e.scales() {

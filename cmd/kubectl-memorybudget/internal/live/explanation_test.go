@@ -62,6 +62,9 @@ func TestExplanations(t *testing.T) {
 				Type: v1alpha1.ConditionSignalsFresh, Status: metav1.ConditionFalse, Message: "The broker at redis:6379 cannot be\nconnected to",
 			})
 		},
+		"recommend": func(_ *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
+			wants(s, 4, 4, 4, v1alpha1.DemandLimitedByNone, v1alpha1.LimitedByPolicy)
+		},
 		"wait": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
 			wants(s, 3, 3, 3, v1alpha1.DemandLimitedByNone, v1alpha1.LimitedByNone)
 			mb.Spec.Tiers[1].Scaling.Metrics = []v1alpha1.Metric{{Queue: &v1alpha1.QueueMetric{TargetWaitSeconds: new(int32(30))}}}

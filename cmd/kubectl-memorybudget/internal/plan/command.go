@@ -5,6 +5,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,9 +59,11 @@ type options struct {
 	recursive bool
 	demand    map[string]int
 	replicas  map[string]int32
-	failed    bool
-	objects   []map[string]any
-	plans     int
+	// unknown are the tiers of --demand that no resource has so far.
+	unknown []string
+	failed  bool
+	objects []map[string]any
+	plans   int
 }
 
 // NewCommand is the command plan.
@@ -116,10 +119,15 @@ func (o *options) run(namespace string) error {
 		read.Namespace = metav1.NamespaceDefault
 	}
 	results, ignored := manifest.Read(read)
+	o.unknown = slices.Sorted(maps.Keys(o.replicas))
 	for _, result := range results {
 		if err := o.one(result); err != nil {
 			return err
 		}
+	}
+	if len(o.unknown) > 0 {
+		o.failed = true
+		o.complain("error: --demand: no such tier: %s", strings.Join(o.unknown, ", "))
 	}
 	if len(ignored) > 0 && o.plans > 0 {
 		o.complain("Warning: ignored objects of other kinds: %s", strings.Join(ignored, ", "))
@@ -146,11 +154,8 @@ func (o *options) one(result manifest.Result) error {
 		return nil
 	}
 	mb, unknown := Asking(result.MemoryBudget, o.replicas)
+	o.unknown = slices.DeleteFunc(o.unknown, func(tier string) bool { return !slices.Contains(unknown, tier) })
 	p := Make(mb)
-	if len(unknown) > 0 {
-		o.failed = true
-		o.complain("error: %s", unknownTiers(p.Name(), unknown))
-	}
 	for _, problem := range p.Problems() {
 		o.failed = true
 		o.complain("error: %s: %s", p.Name(), problem)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 )
@@ -56,8 +55,4 @@ func asked(flag map[string]int) (map[string]int32, error) {
 		all[name] = int32(n)
 	}
 	return all, nil
-}
-
-func unknownTiers(p string, names []string) string {
-	return fmt.Sprintf("%s: --demand names no tier of it: %s", p, strings.Join(names, ", "))
 }

@@ -8,9 +8,10 @@ package v1alpha1
 // DemandStatusApplyConfiguration represents a declarative configuration of the DemandStatus type for use
 // with apply.
 //
-// DemandStatus is what the metrics of a tier show and ask for. While they cannot be read it is what they last showed.
+// DemandStatus is what the metrics of a tier show and ask for. While they cannot be read the tasks are those that they last showed.
 type DemandStatusApplyConfiguration struct {
-	// replicas is how many replicas the metrics ask for, before scaling.behavior, replicas.min and replicas.max.
+	// replicas is how many replicas the metrics ask for, before scaling.behavior, replicas.min and replicas.max. While they
+	// cannot be read it is what they asked for before.
 	Replicas *int32 `json:"replicas,omitempty"`
 	// limitedBy is why the tier does not want as many: None, MinReplicas, MaxReplicas, MetricUnknown, Stabilization, Jump,
 	// Policy or ThroughOne.
