@@ -211,7 +211,7 @@ func (b *builder) plan() {
 	}
 	b.Wish = budget.Decide(b.Input)
 	switch {
-	case b.Invalid || b.mb.Spec.Policy == v1alpha1.PolicyRecommend || b.mb.Spec.Pause == v1alpha1.PauseHold:
+	case b.held():
 		b.Input.Pause = budget.PauseHold
 	case b.mb.Spec.Pause == v1alpha1.PauseDrain:
 		b.Input.Pause = budget.PauseDrain
@@ -220,6 +220,11 @@ func (b *builder) plan() {
 		return
 	}
 	b.Plan = budget.Decide(b.Input)
+}
+
+// held: nothing is carried out.
+func (b *builder) held() bool {
+	return b.Invalid || b.mb.Spec.Policy == v1alpha1.PolicyRecommend || b.mb.Spec.Pause == v1alpha1.PauseHold
 }
 
 func (b *builder) inputTiers() []budget.Tier {
@@ -249,7 +254,7 @@ func (b *builder) inputTier(t *Tier) budget.Tier {
 		TemplateHash:       t.Rendered.Hash,
 		GracePeriodSeconds: t.Rendered.GracePeriodSeconds,
 	}
-	in.Min, in.Desired, in.Max = replicasOf(t.Spec)
+	in.Min, in.Desired, in.Max = ReplicasOf(t.Spec)
 	if in.PodBytes == 0 {
 		in.PodBytes = t.Spec.Memory.PerPod.Value()
 	}

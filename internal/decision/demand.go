@@ -51,7 +51,7 @@ func (b *builder) demand(t *Tier, pods []budget.Pod) *Demand {
 	d.Input.History = b.s.Histories[t.Spec.Name]
 	d.Input.Replicas = b.replicasOf(t, &d.Input.History)
 	d.Input.Now, d.Input.Ready = b.s.Now, readyOf(pods)
-	d.Input.Min, _, d.Input.Max = replicasOf(t.Spec)
+	d.Input.Min, _, d.Input.Max = ReplicasOf(t.Spec)
 	d.Input.Up, d.Input.Down = rulesOf(t.Spec.Scaling.Behavior)
 	for _, q := range queueMetrics(t.Spec.Scaling) {
 		d.measure(q, int64(max(1, t.Rendered.Processes)), b.countedAll(t.Spec))
@@ -79,11 +79,6 @@ func (b *builder) replicasOf(t *Tier, history *demand.History) int32 {
 		return int32(ours)
 	}
 	return replicasIn(t.Live)
-}
-
-// held: nothing is carried out.
-func (b *builder) held() bool {
-	return b.mb.Spec.Policy == v1alpha1.PolicyRecommend || b.mb.Spec.Pause == v1alpha1.PauseHold
 }
 
 // tasksOf sums up the queues of a tier.

@@ -46,8 +46,8 @@ func reserveOf(spec *v1alpha1.MemoryBudgetSpec) budget.Reserve {
 	return budget.Reserve{Bytes: quantity.Value()}
 }
 
-// replicasOf resolves the floor, the demand and the most of a tier.
-func replicasOf(tier *v1alpha1.Tier) (floor, desired, most int32) {
+// ReplicasOf resolves the floor, the demand and the most of a tier.
+func ReplicasOf(tier *v1alpha1.Tier) (floor, desired, most int32) {
 	floor = 1
 	if tier.Replicas == nil {
 		return 1, 1, 1

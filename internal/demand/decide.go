@@ -65,12 +65,12 @@ func (d *decider) ask() {
 		}
 	}
 	if d.By < 0 {
-		d.Asked = d.in.held()
+		d.Asked = d.in.standing()
 	}
 }
 
-// held is what a tier goes on asking for while nothing says otherwise: what it last did, or what it has.
-func (in *Input) held() int32 {
+// standing is what a tier goes on asking for while nothing says otherwise: what it last did, or what it has.
+func (in *Input) standing() int32 {
 	if len(in.History.Asked) == 0 {
 		return in.Replicas
 	}
@@ -83,7 +83,7 @@ func (m Metric) asks(in *Input) int32 {
 	if m.Kind == Ratio {
 		return m.asksByRatio(in, value, target)
 	}
-	for _, n := range []int32{in.held(), in.Replicas} {
+	for _, n := range []int32{in.standing(), in.Replicas} {
 		if within(in, value, saturated(target, int64(n))) {
 			return n
 		}
@@ -134,7 +134,7 @@ func (d *decider) record() {
 // known is what is asked for, as far as what is not known leaves it.
 func (d *decider) known() int32 {
 	if !d.in.Known() {
-		return max(d.Asked, d.in.held())
+		return max(d.Asked, d.in.standing())
 	}
 	return d.Asked
 }
@@ -142,7 +142,7 @@ func (d *decider) known() int32 {
 // kept is no less than before while not all is known.
 func (d *decider) kept() int32 {
 	if !d.in.Known() {
-		return max(d.Desired, d.in.held())
+		return max(d.Desired, d.in.standing())
 	}
 	return d.Desired
 }

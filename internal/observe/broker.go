@@ -61,7 +61,7 @@ type Broker struct {
 	// names are what others made them.
 	Waiting []string
 	// Queues say how much there is to do in the queues of the tiers that scale by them, sorted by name. They are what was
-	// last read, also while the broker cannot be read.
+	// last read, also while the broker cannot be read. One that was not counted yet is missing.
 	Queues []Queue
 	// FailingSince is when readings began to fail, zero while they succeed.
 	FailingSince time.Time

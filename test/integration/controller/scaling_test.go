@@ -156,7 +156,8 @@ func TestScalingWithoutSignal(t *testing.T) {
 	s.verdict()
 }
 
-// TestScalingHeld: a resource that is held or only recommends shows what would be done, and does nothing.
+// TestScalingHeld: a resource that only recommends, or is held, shows what would be done and does nothing; one that is drained goes to
+// zero, whatever waits.
 func TestScalingHeld(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
@@ -169,5 +170,18 @@ func TestScalingHeld(t *testing.T) {
 	s.awaitReplicas(map[string]int{"worker": 0})
 	s.update("shop", func(mb *v1alpha1.MemoryBudget) { mb.Spec.Policy = v1alpha1.PolicyEnforce })
 	s.awaitReplicas(map[string]int{"worker": 2})
+
+	pause := func(pause v1alpha1.Pause) {
+		s.update("shop", func(mb *v1alpha1.MemoryBudget) { mb.Spec.Pause = pause })
+	}
+	pause(v1alpha1.PauseHold)
+	publish(t, redis, "emails", 4)
+	s.awaitDemand("worker", "what is held back", func(t v1alpha1.TierStatus) bool { return *t.Desired == 4 && *t.Granted == 2 })
+	s.settle()
+	s.awaitReplicas(map[string]int{"worker": 2})
+	pause(v1alpha1.PauseDrain)
+	s.awaitReplicas(map[string]int{"web": 0, "worker": 0})
+	pause(v1alpha1.PauseNone)
+	s.awaitReplicas(map[string]int{"web": 1, "worker": 4})
 	s.verdict()
 }

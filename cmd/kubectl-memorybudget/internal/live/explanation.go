@@ -12,6 +12,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/cmd/kubectl-memorybudget/internal/text"
+	"github.com/memorybudget/memorybudget/internal/decision"
 )
 
 // explanation is how a tier came to its replicas. Status is nil where nothing is reported of it.
@@ -177,13 +178,14 @@ func (e explanation) holders() string {
 	return "; " + strings.Join(parts, ", ")
 }
 
-// floorOf is replicas.min of a tier.
+// floorOf is what a tier always gets.
 func floorOf(mb *v1alpha1.MemoryBudget, name string) int32 {
 	i := slices.IndexFunc(mb.Spec.Tiers, func(t v1alpha1.Tier) bool { return t.Name == name })
-	if i < 0 || mb.Spec.Tiers[i].Replicas == nil || mb.Spec.Tiers[i].Replicas.Min == nil {
-		return 1
+	if i < 0 {
+		return 0
 	}
-	return *mb.Spec.Tiers[i].Replicas.Min
+	floor, _, _ := decision.ReplicasOf(&mb.Spec.Tiers[i])
+	return floor
 }
 
 // changes are what would bring another outcome.

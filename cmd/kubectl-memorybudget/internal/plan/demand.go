@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
+	"github.com/memorybudget/memorybudget/internal/decision"
 )
 
 // Asking is a MemoryBudget whose tiers ask for so many replicas, whatever their metrics would show. The names that are no tiers
@@ -27,21 +28,8 @@ func Asking(mb *v1alpha1.MemoryBudget, replicas map[string]int32) (asking *v1alp
 }
 
 func ask(tier *v1alpha1.Tier, replicas int32) {
-	if tier.Replicas == nil {
-		tier.Replicas = &v1alpha1.Replicas{}
-	}
-	r := tier.Replicas
-	if r.Max == nil {
-		most := int32(1)
-		if r.Min != nil {
-			most = *r.Min
-		}
-		if r.Desired != nil {
-			most = max(most, *r.Desired)
-		}
-		r.Max = &most
-	}
-	r.Desired, tier.Scaling = &replicas, nil
+	floor, _, most := decision.ReplicasOf(tier)
+	tier.Replicas, tier.Scaling = &v1alpha1.Replicas{Min: &floor, Desired: &replicas, Max: &most}, nil
 }
 
 // asked are the numbers of the flag --demand.
