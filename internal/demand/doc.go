@@ -17,8 +17,8 @@
 // while nothing changes: Next tells when time alone changes a decision. A tier goes to zero through one replica, and
 // from zero by at least one, whatever the policies say. While demand jumps to twice what there is, the tier is not
 // made smaller for a minute (as with Knative's panic mode). What a tier asks for while a metric cannot be read, or is within the
-// tolerance, is what it asked for before, not what somebody left it. And what counts as a change of replicas is what is seen,
-// whoever made it: the budget may have taken what the demand did not give up.
+// tolerance, is what it asked for before, not what somebody left it. And for the
+// policies counts what became of a tier's replicas, which the budget decides, not what it asked for.
 //
 // All is computed in whole numbers, from the input alone: the same input gives the same decision, bit for bit.
 package demand

@@ -9,7 +9,7 @@ import "time"
 type Input struct {
 	// Now is when the rest was read.
 	Now time.Time
-	// Replicas is how many the tier has by its spec, Ready how many of its pods are.
+	// Replicas is how many the tier was last given, Ready how many of its pods are.
 	Replicas, Ready int32
 	// Min and Max bound the demand.
 	Min, Max int32
