@@ -19,4 +19,6 @@ if [[ -z ${E2E_KUBECONFIG:-} ]]; then
   fi
   make --no-print-directory kind-up kind-load
 fi
-KUBECONFIG=$E2E_KUBECONFIG go test -tags e2e -count 1 -timeout 60m -v -run "$pattern" ./test/e2e
+# gotestsum says last what failed, with all that it printed.
+KUBECONFIG=$E2E_KUBECONFIG "$MEMORYBUDGET_TOOLS_BIN"/gotestsum --format standard-verbose -- \
+  -tags e2e -count 1 -timeout 60m -run "$pattern" ./test/e2e

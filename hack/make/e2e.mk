@@ -13,7 +13,7 @@ E2E_RUN ?= .
 E2E_KUBECONFIG = $(if $(filter command,$(firstword $(origin KUBECONFIG))),$(abspath $(KUBECONFIG)),)
 
 .PHONY: test-e2e
-test-e2e: $(HELM) ## Prove on a real cluster what is promised: a kind cluster of its own, or KUBECONFIG=... (KEEP=1 leaves kind up).
+test-e2e: $(HELM) $(GOTESTSUM) ## Prove on a real cluster what is promised: a kind cluster of its own, or KUBECONFIG=... (KEEP=1 leaves kind up).
 	@E2E_KUBECONFIG=$(E2E_KUBECONFIG) KEEP=$(KEEP) \
 		MEMORYBUDGET_E2E_OPERATOR_IMAGE=$(E2E_OPERATOR_IMAGE) MEMORYBUDGET_E2E_SHOP_IMAGE=$(E2E_SHOP_IMAGE) \
 		MEMORYBUDGET_E2E_SERVICES_IMAGE=$(E2E_SERVICES_IMAGE) MEMORYBUDGET_E2E_NEW_SHOP_IMAGE=$(E2E_NEW_SHOP_IMAGE) \

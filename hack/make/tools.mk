@@ -10,8 +10,9 @@ GOLANGCI_LINT   := $(TOOLS_BIN)/golangci-lint
 KUBE_API_LINTER := $(TOOLS_BIN)/golangci-lint-kube-api-linter
 KUSTOMIZE       := $(TOOLS_BIN)/kustomize
 HELM            := $(TOOLS_BIN)/helm
+GOTESTSUM       := $(TOOLS_BIN)/gotestsum
 
-TOOLS := $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(KUBE_API_LINTER) $(KUSTOMIZE) $(HELM)
+TOOLS := $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(KUBE_API_LINTER) $(KUSTOMIZE) $(HELM) $(GOTESTSUM)
 
 # build-tool MODULE PACKAGE builds the target's file from hack/tools/MODULE; the date is set because the script leaves
 # alone what is up to date by content.
@@ -34,3 +35,6 @@ $(KUSTOMIZE): hack/tools/kustomize/go.mod hack/tools/kustomize/go.sum hack/build
 
 $(HELM): hack/tools/helm/go.mod hack/tools/helm/go.sum hack/build-binaries.sh
 	@$(call build-tool,helm,helm.sh/helm/v4/cmd/helm)
+
+$(GOTESTSUM): hack/tools/gotestsum/go.mod hack/tools/gotestsum/go.sum hack/build-binaries.sh
+	@$(call build-tool,gotestsum,gotest.tools/gotestsum)
