@@ -288,8 +288,8 @@ func (s *scene) drainNode() {
 				s.evictPod(pod)
 			}
 		}
+		s.replaced()
 	})
-	s.replaced()
 	s.awaitReady()
 	for _, pod := range s.pods("") {
 		if pod.Spec.NodeName == node {
