@@ -22,6 +22,7 @@ import (
 	"github.com/memorybudget/memorybudget/internal/decision"
 	"github.com/memorybudget/memorybudget/internal/metrics"
 	"github.com/memorybudget/memorybudget/internal/observe"
+	"github.com/memorybudget/memorybudget/internal/recording"
 	"github.com/memorybudget/memorybudget/internal/signals"
 	"github.com/memorybudget/memorybudget/internal/status"
 )
@@ -57,12 +58,13 @@ type Reconciler struct {
 	histories    *histories
 	metrics      *metrics.Collector
 	brokers      *signals.Brokers
+	recording    *recording.Recorder
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
-// New makes the reconciler of a manager, with what reads brokers.
-func New(mgr ctrl.Manager, brokers *signals.Brokers) *Reconciler {
+// New makes the reconciler of a manager, with what reads brokers and what records decisions, nil where nothing does.
+func New(mgr ctrl.Manager, brokers *signals.Brokers, recorder *recording.Recorder) *Reconciler {
 	return &Reconciler{
 		client:       mgr.GetClient(),
 		reader:       observe.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Brokers: brokers},
@@ -75,6 +77,7 @@ func New(mgr ctrl.Manager, brokers *signals.Brokers) *Reconciler {
 		histories:    newHistories(),
 		metrics:      metrics.NewCollector(),
 		brokers:      brokers,
+		recording:    recorder,
 	}
 }
 
@@ -116,8 +119,11 @@ func (r *Reconciler) reconcile(ctx context.Context, mb *v1alpha1.MemoryBudget) (
 		return ctrl.Result{}, fmt.Errorf("observing: %w", err)
 	}
 	key := client.ObjectKeyFromObject(mb)
-	snapshot.Now, snapshot.Histories = r.clock.Now(), r.histories.of(key)
+	// Without the reading of the monotonic clock, which cannot be recorded.
+	snapshot.Now, snapshot.Histories = r.clock.Now().Round(0), r.histories.of(key)
+	entry := r.recording.Begin(&snapshot)
 	decided := decision.Decide(&snapshot)
+	entry.Decided(&decided)
 	r.histories.record(key, decided.Histories())
 	r.metrics.Observe(key, figuresOf(&snapshot, &decided))
 	done := r.execute(ctx, mb, &decided)
@@ -125,9 +131,9 @@ func (r *Reconciler) reconcile(ctx context.Context, mb *v1alpha1.MemoryBudget) (
 		done.retryAfter = earlier(done.retryAfter, foreignInterval)
 	}
 	done.retryAfter = earlier(done.retryAfter, untilNext(&snapshot, &decided))
-	next := status.Compute(mb.Status, status.Input{
-		Snapshot: &snapshot, Decision: &decided, Rejected: done.rejected, Now: metav1.NewTime(r.clock.Now()),
-	})
+	now := metav1.NewTime(r.clock.Now())
+	next := status.Compute(mb.Status, status.Input{Snapshot: &snapshot, Decision: &decided, Rejected: done.rejected, Now: now})
+	entry.Reported(done.rejected, now, next)
 	r.tell(mb, done.events)
 	wrote, wait, err := r.report(ctx, mb, next)
 	if wrote {

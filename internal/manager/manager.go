@@ -7,9 +7,11 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -19,17 +21,20 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/controllers"
+	"github.com/memorybudget/memorybudget/internal/recording"
 	"github.com/memorybudget/memorybudget/internal/signals"
 )
 
@@ -48,7 +53,7 @@ func Run(ctx context.Context, args []string, version string) error {
 	if err != nil {
 		return fmt.Errorf("finding a cluster: %w", err)
 	}
-	restConfig.UserAgent = "memorybudget/" + version
+	restConfig.UserAgent, options.Version = "memorybudget/"+version, version
 	mgr, err := New(restConfig, options)
 	if err != nil {
 		return err
@@ -72,13 +77,37 @@ func New(restConfig *rest.Config, options Options) (ctrl.Manager, error) {
 		return nil, err
 	}
 	brokers := signals.New(brokerOptions(mgr, restConfig, options))
-	if err := controllers.New(mgr, brokers).SetupWithManager(mgr); err != nil {
+	recorder, err := addRecorder(mgr, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := controllers.New(mgr, brokers, recorder).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}
 	if err := mgr.Add(brokers); err != nil {
 		return nil, fmt.Errorf("adding the readings of brokers: %w", err)
 	}
 	return mgr, nil
+}
+
+// addRecorder makes what records decisions, nil where they are not to be recorded.
+func addRecorder(mgr ctrl.Manager, options Options) (*recording.Recorder, error) {
+	if options.RecordSnapshots == "" {
+		return nil, nil
+	}
+	recorder := recording.New(recording.Options{
+		Dir: options.RecordSnapshots, Bytes: options.RecordBytes, Operator: options.Version, Clock: clock.RealClock{},
+		Log: mgr.GetLogger().WithName("recording"),
+	})
+	// A process has one, unless it runs the operator several times, as tests do.
+	err := ctrlmetrics.Registry.Register(recorder)
+	if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	if err := mgr.Add(recorder); err != nil {
+		return nil, fmt.Errorf("adding the recording: %w", err)
+	}
+	return recorder, nil
 }
 
 // brokerOptions keeps the operator from talking to the API server as if it were a broker.

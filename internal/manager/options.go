@@ -4,11 +4,13 @@
 package manager
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
@@ -32,12 +34,23 @@ type Options struct {
 	// KubeAPIQPS and KubeAPIBurst bound requests to the API server; 0 leaves that to its own fairness.
 	KubeAPIQPS   float64
 	KubeAPIBurst int
+	// RecordSnapshots is the directory that decisions are recorded in; empty: they are not. RecordBytes is how much all files
+	// there may take.
+	RecordSnapshots string
+	RecordBytes     int64
 	// Log are the logger's options.
 	Log zap.Options
 	// BrokerGuard and BrokerInterval are no flags: tests have brokers on their own machine, and less patience.
 	BrokerGuard    signals.Guard
 	BrokerInterval time.Duration
+	// Version of the operator; no flag either.
+	Version string
 }
+
+const (
+	defaultRecordBytes = 128 << 20
+	leastRecordBytes   = 8 << 20
+)
 
 // Parse reads the flags.
 func Parse(args []string) (Options, error) {
@@ -56,6 +69,11 @@ func Parse(args []string) (Options, error) {
 	fs.Float64Var(&o.KubeAPIQPS, "kube-api-qps", 0,
 		"Requests per second to the API server. 0 leaves the limit to the API server's own priority and fairness.")
 	fs.IntVar(&o.KubeAPIBurst, "kube-api-burst", 0, "Requests to the API server in a burst, with --kube-api-qps.")
+	fs.StringVar(&o.RecordSnapshots, "record-snapshots", "",
+		"Directory to record each decision in, with what it was made from. Decisions are not recorded if empty.")
+	o.RecordBytes = defaultRecordBytes
+	fs.Func("record-snapshots-size", "How much all recordings may take, at least 8Mi. The oldest are deleted. (default 128Mi)",
+		func(text string) error { return parseSize(text, &o.RecordBytes) })
 	o.Log.BindFlags(fs)
 	config.RegisterFlags(fs)
 	if err := fs.Parse(args); err != nil {
@@ -73,4 +91,16 @@ func Parse(args []string) (Options, error) {
 		}
 	}
 	return o, nil
+}
+
+// parseSize reads the size of recordings.
+func parseSize(text string, bytes *int64) error {
+	size, err := resource.ParseQuantity(text)
+	if err != nil {
+		return fmt.Errorf("not a quantity: %w", err)
+	}
+	if *bytes = size.Value(); *bytes < leastRecordBytes {
+		return errors.New("less than 8Mi")
+	}
+	return nil
 }

@@ -41,8 +41,8 @@ func scaled() *v1alpha1.MemoryBudget {
 	return mb
 }
 
-// scaling starts an operator that reads a Redis often, and the shop that scales by it.
-func (s *scene) scaling(password string) *brokers.Redis {
+// scaling starts an operator that reads a Redis often, with these options besides, and the shop that scales by it.
+func (s *scene) scaling(password string, besides ...func(*manager.Options)) *brokers.Redis {
 	s.t.Helper()
 	redis := brokers.StartRedis(s.t, password)
 	s.create(&corev1.Secret{
@@ -50,10 +50,14 @@ func (s *scene) scaling(password string) *brokers.Redis {
 		StringData: map[string]string{"url": "redis://:" + password + "@" + redis.Address + "/0"},
 	})
 	s.letReadSecrets()
-	s.operator = s.startOperator(fault{}, manager.Options{
+	options := manager.Options{
 		WatchNamespaces: []string{s.namespace}, BrokerInterval: 200 * time.Millisecond,
 		BrokerGuard: func(context.Context, netip.Addr) bool { return true },
-	})
+	}
+	for _, change := range besides {
+		change(&options)
+	}
+	s.operator = s.startOperator(fault{}, options)
 	s.create(scaled())
 	return redis
 }

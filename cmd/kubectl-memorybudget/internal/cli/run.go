@@ -18,6 +18,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/cmd/kubectl-memorybudget/internal/live"
 	"github.com/memorybudget/memorybudget/cmd/kubectl-memorybudget/internal/plan"
+	"github.com/memorybudget/memorybudget/cmd/kubectl-memorybudget/internal/replay"
 )
 
 // name is how people call the plugin.
@@ -54,7 +55,8 @@ func newRoot(streams genericiooptions.IOStreams, version string) *cobra.Command 
 			One MemoryBudget keeps several Deployments under one memory ceiling.
 
 			Plan shows how a budget splits, without a cluster. Status explains what each tier of a running
-			one got, and why. Pause and resume stop and restart the operator's work on it.`),
+			one got, and why. Pause and resume stop and restart the operator's work on it. Replay makes recorded
+			decisions again.`),
 		Example: templates.Examples(`
 			# How does the budget split?
 			kubectl memorybudget plan -f budget.yaml
@@ -73,7 +75,8 @@ func newRoot(streams genericiooptions.IOStreams, version string) *cobra.Command 
 	flags := clusterFlags(root, streams)
 	root.AddCommand(
 		plan.NewCommand(flags, streams), live.NewStatusCommand(flags, streams), live.NewExplainCommand(flags, streams),
-		live.NewPauseCommand(flags, streams), live.NewResumeCommand(flags, streams), newVersionCommand(streams, version),
+		live.NewPauseCommand(flags, streams), live.NewResumeCommand(flags, streams),
+		replay.NewCommand(flags, streams, orModule(version)), newVersionCommand(streams, version),
 	)
 	return root
 }
