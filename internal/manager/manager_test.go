@@ -26,6 +26,19 @@ func TestParse(t *testing.T) {
 			args:    []string{"--max-concurrent-reconciles=0"},
 			wantErr: "--max-concurrent-reconciles must be at least 1, not 0",
 		},
+		"nothing is recorded by default": {want: func(o Options) any { return o.RecordSnapshots }, value: ""},
+		"recordings of 128Mi by default": {
+			args: []string{"--record-snapshots=/recordings"},
+			want: func(o Options) any { return o.RecordBytes }, value: int64(128 << 20),
+		},
+		"recordings of another size": {
+			args: []string{"--record-snapshots-size=1Gi"},
+			want: func(o Options) any { return o.RecordBytes }, value: int64(1 << 30),
+		},
+		"recordings of no size": {
+			args:    []string{"--record-snapshots-size=7Mi"},
+			wantErr: `invalid value "7Mi" for flag -record-snapshots-size: less than 8Mi`,
+		},
 		"an argument": {args: []string{"start"}, wantErr: `unexpected argument "start"`},
 	}
 	for name, tc := range cases {

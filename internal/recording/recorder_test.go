@@ -181,7 +181,7 @@ func TestAFullDisk(t *testing.T) {
 // TestNobodyWaitsForTheDisk: while nothing is written, records wait up to a bound and are left out beyond it.
 func TestNobodyWaitsForTheDisk(t *testing.T) {
 	r := New(Options{Dir: t.TempDir(), Bytes: 1 << 30, Clock: clocktesting.NewFakePassiveClock(morning)})
-	big := []byte(fmt.Sprintf("%q", strings.Repeat("x", mostQueued/3)))
+	big := fmt.Appendf(nil, "%q", strings.Repeat("x", mostQueued/3))
 	for range 4 {
 		r.add(&Record{Snapshot: big, Decision: []byte("1"), Status: []byte("1")}, nil)
 	}

@@ -199,6 +199,7 @@ func TestValuesSchema(t *testing.T) {
 		"PortOfTheProbes":    {set: "metrics.port=8081", want: "port"},
 		"NotASwitch":         {set: "policies.authors=maybe", want: "authors"},
 		"NotAFlag":           {set: "extraArgs={verbose}", want: "extraArgs"},
+		"TooSmallToRecord":   {set: "recording.sizeMiB=1", want: "sizeMiB"},
 		"NotAQuantity":       {set: "resources.limits.memory=lots", want: "memory"},
 	}
 	for name, tc := range tests {
@@ -262,6 +263,46 @@ func TestGoMemLimit(t *testing.T) {
 			}
 			if !strings.Contains(string(rendered), tc.want) {
 				t.Errorf("want %q in:\n%s", tc.want, rendered)
+			}
+		})
+	}
+}
+
+// TestRecording checks that an operator that records has somewhere to write, with more room than it takes, and that none of it is there
+// otherwise.
+func TestRecording(t *testing.T) {
+	tests := map[string]struct {
+		set  string
+		want []string
+		not  []string
+	}{
+		"Off": {set: "recording.sizeMiB=64", not: []string{"record-snapshots", "name: recordings", "sizeLimit: 96Mi"}},
+		"On": {
+			set:  "recording.enabled=true,recording.sizeMiB=64",
+			want: []string{"--record-snapshots=/recordings", "--record-snapshots-size=64Mi", "mountPath: /recordings", "sizeLimit: 96Mi"},
+		},
+		"OnAClaim": {
+			set: "recording.enabled=true,recording.persistentVolumeClaim=kept", want: []string{"claimName: kept"}, not: []string{"sizeLimit: 160Mi"},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			rendered, err := template(t, "--set", tc.set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := testrbac.Decode(rendered); err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range tc.want {
+				if !strings.Contains(string(rendered), text) {
+					t.Errorf("%s is missing", text)
+				}
+			}
+			for _, text := range tc.not {
+				if strings.Contains(string(rendered), text) {
+					t.Errorf("%s is there", text)
+				}
 			}
 		})
 	}
