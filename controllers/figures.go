@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -24,9 +25,7 @@ func figuresOf(s *observe.Snapshot, d *decision.Decision) metrics.Figures {
 	for i := range d.Tiers {
 		f.Tiers = append(f.Tiers, tierFigures(d, &d.Tiers[i]))
 	}
-	if since := s.Broker.FailingSince; !since.IsZero() && len(d.Histories()) > 0 {
-		f.FailingSinceSeconds = since.Unix()
-	}
+	f.FailingSinceSeconds = failingSince(s, d)
 	for i := range s.Pods {
 		pod := &s.Pods[i]
 		if pod.DeletionTimestamp != nil || !slices.ContainsFunc(pod.Spec.SchedulingGates, isMemoryGate) {
@@ -49,10 +48,31 @@ func tierFigures(d *decision.Decision, t *decision.Tier) metrics.Tier {
 			f.Desired, f.Granted = plan.Wanted, plan.Granted
 		}
 	}
-	if t.Demand != nil {
-		f.Demand = &metrics.Demand{
-			Replicas: t.Demand.Asked, Ready: t.Demand.Tasks.Ready, Reserved: t.Demand.Tasks.Reserved, Later: t.Demand.Tasks.Later,
-		}
+	if t.Demand == nil {
+		return f
+	}
+	f.Demand = &metrics.Demand{Replicas: t.Demand.Asked}
+	if tasks := &t.Demand.Tasks; t.Demand.ByQueue {
+		f.Demand.Tasks = &metrics.Tasks{Ready: tasks.Ready, Reserved: tasks.Reserved, Later: tasks.Later}
 	}
 	return f
+}
+
+// failingSince is since when something that a tier scales by cannot be read, in seconds since 1970; 0 where nothing fails.
+func failingSince(s *observe.Snapshot, d *decision.Decision) (seconds int64) {
+	fails := func(since time.Time) {
+		if !since.IsZero() && (seconds == 0 || since.Unix() < seconds) {
+			seconds = since.Unix()
+		}
+	}
+	for i := range d.Tiers {
+		demand := d.Tiers[i].Demand
+		if demand != nil && demand.ByQueue {
+			fails(s.Broker.FailingSince)
+		}
+		if demand != nil && demand.ByUsage() {
+			fails(s.Usage.FailingSince)
+		}
+	}
+	return seconds
 }

@@ -58,16 +58,18 @@ type Reconciler struct {
 	histories    *histories
 	metrics      *metrics.Collector
 	brokers      *signals.Brokers
+	usage        *signals.Usage
 	recording    *recording.Recorder
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
-// New makes the reconciler of a manager, with what reads brokers and what records decisions, nil where nothing does.
-func New(mgr ctrl.Manager, brokers *signals.Brokers, recorder *recording.Recorder) *Reconciler {
+// New makes the reconciler of a manager, with what reads brokers and the metrics API, and what records decisions, nil where
+// nothing does.
+func New(mgr ctrl.Manager, brokers *signals.Brokers, usage *signals.Usage, recorder *recording.Recorder) *Reconciler {
 	return &Reconciler{
 		client:       mgr.GetClient(),
-		reader:       observe.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Brokers: brokers},
+		reader:       observe.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Brokers: brokers, Usage: usage},
 		recorder:     mgr.GetEventRecorder("memorybudget"),
 		clock:        clock.RealClock{},
 		expectations: newExpectations(),
@@ -77,6 +79,7 @@ func New(mgr ctrl.Manager, brokers *signals.Brokers, recorder *recording.Recorde
 		histories:    newHistories(),
 		metrics:      metrics.NewCollector(),
 		brokers:      brokers,
+		usage:        usage,
 		recording:    recorder,
 	}
 }
@@ -89,6 +92,7 @@ func New(mgr ctrl.Manager, brokers *signals.Brokers, recorder *recording.Recorde
 // +kubebuilder:rbac:groups="",resources=configmaps;services,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;patch;watch
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups=metrics.k8s.io,resources=pods,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile works towards the spec of one resource.
@@ -184,4 +188,5 @@ func (r *Reconciler) forget(key client.ObjectKey) {
 	r.histories.record(key, nil)
 	r.metrics.Forget(key)
 	r.brokers.Forget(key)
+	r.usage.Forget(key)
 }

@@ -95,7 +95,7 @@ const (
 	ReasonUnownedQueues = "UnownedQueues"
 	// ReasonNoBroker surfaces when the spec names no broker, or no tier takes tasks from it.
 	ReasonNoBroker = "NoBroker"
-	// ReasonNotReadYet surfaces until the broker was read for the first time.
+	// ReasonNotReadYet surfaces until the broker or the metrics API was read for the first time.
 	ReasonNotReadYet = "NotReadYet"
 	// ReasonBrokerUnreachable surfaces when the broker cannot be connected to or does not answer in time.
 	ReasonBrokerUnreachable = "BrokerUnreachable"
@@ -122,6 +122,12 @@ const (
 	ReasonAllFresh = "AllFresh"
 	// ReasonQueuesNotCounted surfaces when the broker does not tell, or not yet, how many tasks are in a queue.
 	ReasonQueuesNotCounted = "QueuesNotCounted"
+	// ReasonMetricsAPIUnavailable surfaces when the cluster has no metrics API (metrics-server), or it does not answer.
+	ReasonMetricsAPIUnavailable = "MetricsAPIUnavailable"
+	// ReasonMetricsAPIForbidden surfaces when the operator may not list pods of metrics.k8s.io.
+	ReasonMetricsAPIForbidden = "MetricsAPIForbidden"
+	// ReasonPodsNotMeasured surfaces when the metrics API does not tell, or not yet, what any ready pod of a tier uses.
+	ReasonPodsNotMeasured = "PodsNotMeasured"
 )
 
 // Values of limitedBy of a tier's demand.

@@ -11,7 +11,8 @@ import (
 // HorizontalPodAutoscaler (autoscaling/v2); what the tier gets of it, the budget decides.
 type Scaling struct {
 	// metrics say how many replicas the tier needs: of several the largest number counts. While one cannot be read, the
-	// tier is not shrunk. Defaults to queue with a targetDepthPerProcess of 1.
+	// tier is not shrunk. Defaults to queue with a targetDepthPerProcess of 1 for celery tiers, and to resource cpu with a
+	// targetAverageUtilization of 80 for the others.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -25,11 +26,49 @@ type Scaling struct {
 
 // Metric is one measure of a tier's demand.
 //
-// +kubebuilder:validation:ExactlyOneOf=queue
+// +kubebuilder:validation:ExactlyOneOf=queue;resource
 type Metric struct {
-	// queue counts the tasks in the queues that the tier takes them from.
+	// queue counts the tasks in the queues that the tier takes them from. Only for celery tiers.
 	// +optional
 	Queue *QueueMetric `json:"queue,omitempty"`
+
+	// resource is what the pods use of the CPU or memory, as the metrics API (metrics.k8s.io) tells it.
+	// +optional
+	Resource *ResourceMetric `json:"resource,omitempty"`
+}
+
+// ResourceMetricName is a resource whose use is measured.
+// +kubebuilder:validation:Enum=cpu;memory
+type ResourceMetricName string
+
+const (
+	// ResourceMetricCPU is the CPU time that pods use.
+	ResourceMetricCPU ResourceMetricName = "cpu"
+	// ResourceMetricMemory is the working set of pods.
+	ResourceMetricMemory ResourceMetricName = "memory"
+)
+
+// ResourceMetric compares what the tier's container uses, on average over the pods, with a target. Pods that are not ready yet, and
+// those that the metrics API does not tell about, count as in a HorizontalPodAutoscaler.
+//
+// +kubebuilder:validation:ExactlyOneOf=targetAverageUtilization;targetAverageValue
+type ResourceMetric struct {
+	// name is cpu or memory.
+	// +required
+	Name ResourceMetricName `json:"name,omitempty"`
+
+	// targetAverageUtilization is what a pod is meant to use, in percent of what it requests: of cpu.request (cpu.limit where
+	// that is left out), or of memory.perPod.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	TargetAverageUtilization *int32 `json:"targetAverageUtilization,omitempty"`
+
+	// targetAverageValue is what a pod is meant to use: a quantity of CPUs, such as 250m, or of bytes, such as 300Mi.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="isQuantity(string(self))",message="must be a quantity, such as 250m for cpu or 300Mi for memory"
+	// +kubebuilder:validation:XValidation:rule="!isQuantity(string(self)) || (!quantity(string(self)).isLessThan(quantity('1m')) && !quantity(string(self)).isGreaterThan(quantity('16Ti')))",message="must be at least 1m and at most 16Ti"
+	TargetAverageValue *resource.Quantity `json:"targetAverageValue,omitempty"`
 }
 
 // QueueMetric counts the tasks of all queues of a tier: those that wait, of whatever priority, and those that workers have

@@ -151,6 +151,11 @@ type DemandStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	LaterTasks *int64 `json:"laterTasks,omitempty"`
+	// percentOfTarget is what the pods use on average of the resource that asks for the most replicas, in percent of what they are
+	// meant to use, in steps of 5.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	PercentOfTarget *int32 `json:"percentOfTarget,omitempty"`
 }
 
 // RuntimeReport is what the verify container of a pod reported.

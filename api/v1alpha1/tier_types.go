@@ -44,8 +44,11 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.celery) || self.role == 'Worker' || self.role == 'ML'",fieldPath=".role",message="must be Worker or ML, since the tier runs celery"
 // +kubebuilder:validation:XValidation:rule="self.role != 'Beat' || !has(self.replicas)",fieldPath=".replicas",reason="FieldValueForbidden",message="a tier of the role Beat has exactly one replica: leave replicas out"
 // +kubebuilder:validation:XValidation:rule="self.role != 'Beat' || !has(self.enforcement) || self.enforcement == 'Paced'",fieldPath=".enforcement",message="must be Paced, since the tier's role is Beat"
-// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || has(self.celery)",fieldPath=".scaling",reason="FieldValueForbidden",message="demand is measured in the queues of celery tiers: leave scaling out; other tiers ask for replicas.desired"
-// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || !has(self.celery) || (has(self.replicas) && has(self.replicas.max))",fieldPath=".replicas.max",reason="FieldValueRequired",message="set the most pods that scaling may ask for"
+// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || self.role != 'Beat'",fieldPath=".scaling",reason="FieldValueForbidden",message="a tier of the role Beat has exactly one replica: leave scaling out"
+// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || self.role == 'Beat' || (has(self.replicas) && has(self.replicas.max))",fieldPath=".replicas.max",reason="FieldValueRequired",message="set the most pods that scaling may ask for"
+// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || has(self.celery) || !has(self.scaling.metrics) || self.scaling.metrics.all(m, !has(m.queue))",fieldPath=".scaling.metrics",reason="FieldValueForbidden",message="only celery tiers have queues: use resource in place of queue"
+// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || self.role == 'Beat' || !has(self.replicas) || !has(self.replicas.min) || self.replicas.min > 0 || (has(self.scaling.metrics) ? self.scaling.metrics.exists(m, !has(m.resource)) : has(self.celery))",fieldPath=".replicas.min",message="must be at least 1: a tier without pods uses nothing, so resource alone would never bring it back"
+// +kubebuilder:validation:XValidation:rule="!has(self.scaling) || self.role == 'Beat' || (has(self.cpu) && (has(self.cpu.request) ? isQuantity(string(self.cpu.request)) && quantity(string(self.cpu.request)).isGreaterThan(quantity('0')) : has(self.cpu.limit))) || (has(self.scaling.metrics) ? self.scaling.metrics.all(m, !has(m.resource) || m.resource.name != 'cpu' || !has(m.resource.targetAverageUtilization)) : has(self.celery))",fieldPath=".cpu.request",reason="FieldValueRequired",message="CPU utilization is measured in percent of what a pod requests: set cpu.request, or scale by targetAverageValue"
 // +kubebuilder:validation:XValidation:rule="!has(self.server) || self.server.preset == 'Custom' || has(self.image)",fieldPath=".image",reason="FieldValueRequired",message="set the image of the model server"
 // +kubebuilder:validation:XValidation:rule="!has(self.modelCache) || !has(self.pod) || !has(self.pod.volumeMounts) || self.pod.volumeMounts.all(m, m.mountPath != '/models')",fieldPath=".pod.volumeMounts",message="modelCache is mounted at /models: choose another mountPath"
 // +kubebuilder:validation:XValidation:rule="!(has(self.cpu) && has(self.cpu.request) && has(self.cpu.limit) && isQuantity(string(self.cpu.request)) && isQuantity(string(self.cpu.limit))) || !quantity(string(self.cpu.request)).isGreaterThan(quantity(string(self.cpu.limit)))",fieldPath=".cpu.request",message="must not exceed cpu.limit",messageExpression="'must not exceed cpu.limit, which is ' + string(self.cpu.limit)"
@@ -86,7 +89,7 @@ type Tier struct {
 	Replicas *Replicas `json:"replicas,omitempty"`
 
 	// scaling lets the tier ask for as many replicas as it has work for, between replicas.min and replicas.max, in place of
-	// replicas.desired. Only for celery tiers.
+	// replicas.desired. Not for Beat tiers.
 	// +optional
 	Scaling *Scaling `json:"scaling,omitempty"`
 

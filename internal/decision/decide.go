@@ -234,7 +234,7 @@ func (b *builder) inputTiers() []budget.Tier {
 		t := &b.Tiers[i]
 		in := b.inputTier(t)
 		in.Pods = pods[t.Spec.Name]
-		if t.Spec.Scaling != nil && t.Spec.Celery != nil {
+		if t.Spec.Scaling != nil {
 			t.Demand = b.demand(t, in.Pods)
 			in.Desired = t.Demand.Desired
 		}

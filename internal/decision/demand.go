@@ -28,6 +28,9 @@ const (
 	MeasureWait Measure = "Wait"
 	// MeasureAny is whether there are tasks at all. It keeps a tier that scales by their wait from going to zero while they run.
 	MeasureAny Measure = "Any"
+	// MeasureCPU and MeasureMemory are what the pods use, compared with what they are meant to.
+	MeasureCPU    Measure = "CPU"
+	MeasureMemory Measure = "Memory"
 )
 
 // Demand is what a tier with scaling needs, and why.
@@ -36,6 +39,8 @@ type Demand struct {
 	// Input is what it was decided from. Measures are those of its metrics.
 	Input    demand.Input
 	Measures []Measure
+	// ByQueue: the queues are one of the metrics.
+	ByQueue bool
 	// Tasks are the tasks of all queues of the tier; its Name is empty.
 	Tasks observe.Queue
 	// Unread: the queues were never read, so that Tasks says nothing.
@@ -44,17 +49,28 @@ type Demand struct {
 	WaitUnknown bool
 }
 
+// ByUsage: what the pods use is one of the metrics.
+func (d *Demand) ByUsage() bool {
+	return slices.Contains(d.Measures, MeasureCPU) || slices.Contains(d.Measures, MeasureMemory)
+}
+
 // demand decides what a tier with scaling needs.
 func (b *builder) demand(t *Tier, pods []budget.Pod) *Demand {
 	state := b.s.Broker.State
-	d := Demand{Tasks: b.tasksOf(t.Spec), Unread: state == observe.BrokerNone || state == observe.BrokerNotReadYet}
+	d := Demand{Unread: state == observe.BrokerNone || state == observe.BrokerNotReadYet}
+	if d.ByQueue = observe.ScalesByQueue(t.Spec); d.ByQueue {
+		d.Tasks = b.tasksOf(t.Spec)
+	}
 	d.Input.History = b.s.Histories[t.Spec.Name]
 	d.Input.Replicas = b.replicasOf(t, &d.Input.History)
 	d.Input.Now, d.Input.Ready = b.s.Now, readyOf(pods)
 	d.Input.Min, _, d.Input.Max = ReplicasOf(t.Spec)
 	d.Input.Up, d.Input.Down = rulesOf(t.Spec.Scaling.Behavior)
-	for _, q := range queueMetrics(t.Spec.Scaling) {
+	for _, q := range queueMetrics(t.Spec) {
 		d.measure(q, int64(max(1, t.Rendered.Processes)), b.countedAll(t.Spec))
+	}
+	for _, m := range observe.ResourceMetrics(t.Spec) {
+		d.measureUsage(t.Spec, m, b.s)
 	}
 	d.Decision = demand.Decide(d.Input)
 	if b.held() && d.Desired != d.Input.Replicas {
@@ -126,10 +142,13 @@ func readyOf(pods []budget.Pod) (n int32) {
 	return n
 }
 
-// queueMetrics are those of the spec, or the one by default.
-func queueMetrics(s *v1alpha1.Scaling) []v1alpha1.QueueMetric {
+// queueMetrics are those of the spec, or the one that celery tiers have by default.
+func queueMetrics(tier *v1alpha1.Tier) []v1alpha1.QueueMetric {
+	if !observe.ScalesByQueue(tier) {
+		return nil
+	}
 	var all []v1alpha1.QueueMetric
-	for _, m := range s.Metrics {
+	for _, m := range tier.Scaling.Metrics {
 		if m.Queue != nil {
 			all = append(all, *m.Queue)
 		}

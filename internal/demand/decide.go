@@ -60,7 +60,7 @@ func (d *decider) unless(limit Limit, replicas int32) {
 func (d *decider) ask() {
 	d.By = -1
 	for i, m := range d.in.Metrics {
-		if n := m.asks(d.in); m.Known && (d.By < 0 || n > d.Asked) {
+		if n := m.asks(d.in); d.in.knows(i) && (d.By < 0 || n > d.Asked) {
 			d.Asked, d.By = n, i
 		}
 	}
@@ -80,8 +80,12 @@ func (in *Input) standing() int32 {
 // asks is how many replicas a metric asks for.
 func (m Metric) asks(in *Input) int32 {
 	value, target := min(max(m.Value, 0), most), min(max(m.Target, 1), most)
-	if m.Kind == Ratio {
+	switch m.Kind {
+	case Ratio:
 		return m.asksByRatio(in, value, target)
+	case Usage:
+		return m.asksByUsage(in)
+	case PerReplica:
 	}
 	for _, n := range []int32{in.standing(), in.Replicas} {
 		if within(in, value, saturated(target, int64(n))) {

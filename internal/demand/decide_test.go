@@ -46,9 +46,13 @@ func calm(n int32, metrics ...Metric) Input {
 	return in
 }
 
-func tasks(n, perReplica int64) Metric { return Metric{PerReplica, true, n, perReplica} }
+func tasks(n, perReplica int64) Metric {
+	return Metric{Kind: PerReplica, Known: true, Value: n, Target: perReplica}
+}
 
-func wait(seconds, target int64) Metric { return Metric{Ratio, true, seconds, target} }
+func wait(seconds, target int64) Metric {
+	return Metric{Kind: Ratio, Known: true, Value: seconds, Target: target}
+}
 
 func unknown(m Metric) Metric {
 	m.Known = false

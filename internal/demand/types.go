@@ -29,6 +29,8 @@ const (
 	PerReplica Kind = "PerReplica"
 	// Ratio is a value that falls as replicas rise: at twice the target, twice as many are needed.
 	Ratio Kind = "Ratio"
+	// Usage is what each pod uses of a resource. At twice the target on average, twice as many are needed.
+	Usage Kind = "Usage"
 )
 
 // Metric is one measure of the demand.
@@ -38,6 +40,20 @@ type Metric struct {
 	Known bool
 	// Value is what was read, in the unit of Target, which is at least 1.
 	Value, Target int64
+	// Pods take the place of Value for Usage.
+	Pods []Pod
+}
+
+// Pod is what a pod of the tier uses.
+type Pod struct {
+	// Value is what it uses, Target what it is meant to use, which is at least 1.
+	Value, Target int64
+	// Missing: nothing tells what it uses. While the others ask for fewer replicas it is taken to use Assumed, and nothing while
+	// they ask for more.
+	Missing bool
+	Assumed int64
+	// Starting: what it uses says nothing of the demand yet. While the others ask for more replicas it is taken to use nothing.
+	Starting bool
 }
 
 // Select says which of several policies counts.
@@ -135,10 +151,16 @@ type Decision struct {
 
 // Known says whether all metrics are.
 func (in *Input) Known() bool {
-	for _, m := range in.Metrics {
-		if !m.Known {
+	for i := range in.Metrics {
+		if !in.knows(i) {
 			return false
 		}
 	}
 	return len(in.Metrics) > 0
+}
+
+// knows says whether a metric is known: use, if there is a pod that tells of it, or no pod that could.
+func (in *Input) knows(i int) bool {
+	m := &in.Metrics[i]
+	return m.Known && (m.Kind != Usage || in.Replicas == 0 || m.measured() != (measured{}))
 }

@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -28,6 +29,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -81,11 +83,17 @@ func New(restConfig *rest.Config, options Options) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := controllers.New(mgr, brokers, recorder).SetupWithManager(mgr); err != nil {
+	usage := signals.NewUsage(signals.UsageOptions{
+		Client: mgr.GetAPIReader(), Namespaces: options.WatchNamespaces, Log: mgr.GetLogger().WithName("usage"),
+		Interval: options.UsageInterval,
+	})
+	if err := controllers.New(mgr, brokers, usage, recorder).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}
-	if err := mgr.Add(brokers); err != nil {
-		return nil, fmt.Errorf("adding the readings of brokers: %w", err)
+	for _, readings := range []ctrlmanager.Runnable{brokers, usage} {
+		if err := mgr.Add(readings); err != nil {
+			return nil, fmt.Errorf("adding readings: %w", err)
+		}
 	}
 	return mgr, nil
 }
@@ -131,7 +139,7 @@ func brokerOptions(mgr ctrl.Manager, restConfig *rest.Config, options Options) s
 // Scheme holds the types that the operator reads and writes.
 func Scheme() *runtime.Scheme {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, metricsv1beta1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			panic(err) // Only possible if two types of one build claim the same kind.
 		}

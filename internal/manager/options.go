@@ -40,9 +40,9 @@ type Options struct {
 	RecordBytes     int64
 	// Log are the logger's options.
 	Log zap.Options
-	// BrokerGuard and BrokerInterval are no flags: tests have brokers on their own machine, and less patience.
-	BrokerGuard    signals.Guard
-	BrokerInterval time.Duration
+	// BrokerGuard and the intervals are no flags: tests have brokers on their own machine, and less patience.
+	BrokerGuard                   signals.Guard
+	BrokerInterval, UsageInterval time.Duration
 	// Version of the operator; no flag either.
 	Version string
 }

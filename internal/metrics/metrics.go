@@ -39,6 +39,12 @@ type Tier struct {
 type Demand struct {
 	// Replicas is how many they ask for.
 	Replicas int32
+	// Tasks are those of its queues, nil where it does not scale by them.
+	Tasks *Tasks
+}
+
+// Tasks is how much there is to do.
+type Tasks struct {
 	// Ready, Reserved and Later are the tasks that wait, those that workers have taken, and those whose ETA is to come.
 	Ready, Reserved, Later int64
 }
@@ -68,6 +74,17 @@ func newDemandMetric(name, help string, value func(Demand) float64) tierMetric {
 			return 0, false
 		}
 		return value(*t.Demand), true
+	}
+	return m
+}
+
+func newTasksMetric(name, help string, value func(Tasks) float64) tierMetric {
+	m := newTierMetric(name, help, nil)
+	m.value = func(t Tier) (float64, bool) {
+		if t.Demand == nil || t.Demand.Tasks == nil {
+			return 0, false
+		}
+		return value(*t.Demand.Tasks), true
 	}
 	return m
 }
@@ -111,10 +128,10 @@ func NewCollector() *Collector {
 			newTierMetric("granted_replicas", "Replicas that the budget allows the tier.", func(t Tier) float64 { return float64(t.Granted) }),
 			newDemandMetric("demand_replicas", "Replicas that the metrics of the tier ask for.",
 				func(d Demand) float64 { return float64(d.Replicas) }),
-			newDemandMetric("ready_tasks", "Tasks that wait in the queues of the tier.", func(d Demand) float64 { return float64(d.Ready) }),
-			newDemandMetric("reserved_tasks", "Tasks of the tier that workers have taken and not acknowledged.",
-				func(d Demand) float64 { return float64(d.Reserved) }),
-			newDemandMetric("later_tasks", "Tasks of the tier whose ETA is still to come.", func(d Demand) float64 { return float64(d.Later) }),
+			newTasksMetric("ready_tasks", "Tasks that wait in the queues of the tier.", func(t Tasks) float64 { return float64(t.Ready) }),
+			newTasksMetric("reserved_tasks", "Tasks of the tier that workers have taken and not acknowledged.",
+				func(t Tasks) float64 { return float64(t.Reserved) }),
+			newTasksMetric("later_tasks", "Tasks of the tier whose ETA is still to come.", func(t Tasks) float64 { return float64(t.Later) }),
 		},
 	}
 }

@@ -15,8 +15,8 @@ func TestCollector(t *testing.T) {
 	c := NewCollector()
 	c.Observe(client.ObjectKey{Namespace: "shop", Name: "bunoraa"},
 		Figures{BudgetBytes: 2048, AllocatedBytes: 1024, ExposureBytes: 1536, GatedPods: 2, OldestGatedSeconds: 7, Tiers: []Tier{
-			{Name: "web", Desired: 3, Granted: 2},
-			{Name: "worker", Demand: &Demand{Replicas: 9, Ready: 17, Reserved: 1}},
+			{Name: "web", Desired: 3, Granted: 2, Demand: &Demand{Replicas: 3}},
+			{Name: "worker", Demand: &Demand{Replicas: 9, Tasks: &Tasks{Ready: 17, Reserved: 1}}},
 		}})
 	c.Observe(client.ObjectKey{Namespace: "shop", Name: "gone"}, Figures{BudgetBytes: 1})
 	c.Forget(client.ObjectKey{Namespace: "shop", Name: "gone"})

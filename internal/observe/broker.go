@@ -144,7 +144,7 @@ func ScaledQueues(mb *v1alpha1.MemoryBudget) []string {
 	var queues []string
 	for i := range mb.Spec.Tiers {
 		tier := &mb.Spec.Tiers[i]
-		if tier.Celery != nil && scalesByQueue(tier.Scaling) {
+		if ScalesByQueue(tier) {
 			queues = append(queues, tier.Celery.Queues...)
 		}
 	}
@@ -152,10 +152,11 @@ func ScaledQueues(mb *v1alpha1.MemoryBudget) []string {
 	return slices.Compact(queues)
 }
 
-// scalesByQueue: the queues are one of the metrics, which they are by default.
-func scalesByQueue(scaling *v1alpha1.Scaling) bool {
-	if scaling == nil || len(scaling.Metrics) == 0 {
-		return scaling != nil
+// ScalesByQueue: the queues of a tier are one of its metrics, which they are by default where it has any.
+func ScalesByQueue(tier *v1alpha1.Tier) bool {
+	if tier.Celery == nil || tier.Scaling == nil {
+		return false
 	}
-	return slices.ContainsFunc(scaling.Metrics, func(m v1alpha1.Metric) bool { return m.Queue != nil })
+	return len(tier.Scaling.Metrics) == 0 ||
+		slices.ContainsFunc(tier.Scaling.Metrics, func(m v1alpha1.Metric) bool { return m.Queue != nil })
 }

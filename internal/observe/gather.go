@@ -35,6 +35,8 @@ type Reader struct {
 	Live client.Reader
 	// Brokers knows what was read from brokers; where it is nil, nothing was.
 	Brokers BrokerReader
+	// Usage knows what pods use; where it is nil, nothing is known.
+	Usage UsageReader
 }
 
 // Gather reads everything that a decision about mb depends on. The children are the objects that
@@ -59,6 +61,9 @@ func (r *Reader) Gather(ctx context.Context, mb *v1alpha1.MemoryBudget, children
 	}
 	if err := r.readBroker(ctx, &s); err != nil {
 		return Snapshot{}, err
+	}
+	if r.Usage != nil {
+		s.Usage = r.Usage.Usage(mb)
 	}
 	s.sort()
 	return s, nil

@@ -35,6 +35,8 @@ type Snapshot struct {
 	Histories map[string]demand.History
 	// Broker is what is known of the queues in the broker.
 	Broker Broker
+	// Usage is what is known of what the pods use, where a tier scales by it.
+	Usage Usage
 }
 
 // Foreign is an object of somebody else with a name that the resource needs.

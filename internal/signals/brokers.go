@@ -327,13 +327,15 @@ func (b *Brokers) concerned(s *source, before observe.Broker) []client.ObjectKey
 }
 
 // wake makes the controller look at resources.
-func (b *Brokers) wake(keys []client.ObjectKey) {
+func (b *Brokers) wake(keys []client.ObjectKey) { wake(b.ctx, b.events, keys) }
+
+func wake(ctx context.Context, events chan<- event.GenericEvent, keys []client.ObjectKey) {
 	slices.SortFunc(keys, func(a, c client.ObjectKey) int { return strings.Compare(a.String(), c.String()) })
 	for _, key := range slices.Compact(keys) {
 		mb := &v1alpha1.MemoryBudget{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 		select {
-		case b.events <- event.GenericEvent{Object: mb}:
-		case <-b.ctx.Done():
+		case events <- event.GenericEvent{Object: mb}:
+		case <-ctx.Done():
 			return
 		}
 	}

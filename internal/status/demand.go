@@ -5,6 +5,7 @@ package status
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -22,62 +23,111 @@ const StaleAfter = 180 * time.Second
 
 // signalsFresh: what the metrics show can be read.
 func (f *facts) signalsFresh() metav1.Condition {
-	is := func(status metav1.ConditionStatus, reason, message string) metav1.Condition {
-		return condition(v1alpha1.ConditionSignalsFresh, status, reason, "%s", message)
+	queues, usage := f.byQueue(), f.byUsage()
+	if len(queues) == 0 && len(usage) == 0 {
+		return fresh(metav1.ConditionTrue, v1alpha1.ReasonNoSignals, "No tier has scaling")
 	}
+	for _, c := range []*metav1.Condition{f.queuesStale(queues), f.usageStale(usage)} {
+		if c != nil {
+			return *c
+		}
+	}
+	return fresh(metav1.ConditionTrue, v1alpha1.ReasonAllFresh, "What the tiers scale by can be read")
+}
+
+func fresh(status metav1.ConditionStatus, reason, message string) metav1.Condition {
+	return condition(v1alpha1.ConditionSignalsFresh, status, reason, "%s", message)
+}
+
+// queuesStale is what is wrong with the queues of tiers, nil where nothing is.
+func (f *facts) queuesStale(tiers []*tierFacts) *metav1.Condition {
 	broker := &f.Snapshot.Broker
 	switch {
-	case !f.scales():
-		return is(metav1.ConditionTrue, v1alpha1.ReasonNoSignals, "No tier has scaling")
-	case broker.Fresh() && f.uncounted() != "":
-		return is(metav1.ConditionUnknown, v1alpha1.ReasonQueuesNotCounted, fmt.Sprintf("The broker does not tell how many tasks are "+
-			"in the queues of tier %s, which is not made smaller meanwhile", f.uncounted()))
+	case len(tiers) == 0:
+		return nil
 	case broker.Fresh():
-		return is(metav1.ConditionTrue, v1alpha1.ReasonAllFresh, "The queues of the tiers that scale by them can be read")
-	case broker.FailingSince.IsZero() || f.Snapshot.Now.Before(broker.FailingSince.Add(StaleAfter)):
-		return f.signalsAsBefore(is(metav1.ConditionUnknown, v1alpha1.ReasonNotReadYet, "The broker was not read yet"))
+		return f.unmeasured(tiers, v1alpha1.ReasonQueuesNotCounted, "The broker does not tell how many tasks are in the queues of tier %s")
+	case f.fails(broker.FailingSince):
+		return f.signalsAsBefore("The broker was not read yet")
 	}
 	reason, message := unread(broker)
 	if broker.State == observe.BrokerNotReadYet {
 		reason, message = v1alpha1.ReasonNotReadYet, "The broker was not read yet"
 	}
-	return is(metav1.ConditionFalse, reason, message+"; tiers that scale by it are not made smaller meanwhile")
+	return new(fresh(metav1.ConditionFalse, reason, message+"; tiers that scale by it are not made smaller meanwhile"))
+}
+
+// usageStale is what is wrong with the metrics API, nil where nothing is.
+func (f *facts) usageStale(tiers []*tierFacts) *metav1.Condition {
+	usage := &f.Snapshot.Usage
+	switch {
+	case len(tiers) == 0:
+		return nil
+	case usage.Fresh():
+		return f.unmeasured(tiers, v1alpha1.ReasonPodsNotMeasured, "The metrics API does not tell what the pods of tier %s use")
+	case f.fails(usage.FailingSince):
+		return f.signalsAsBefore("The metrics API was not asked yet")
+	}
+	reason := v1alpha1.ReasonMetricsAPIUnavailable
+	message := "The metrics API (metrics.k8s.io) does not answer: install metrics-server, or look at the APIService v1beta1.metrics.k8s.io"
+	if usage.State == observe.UsageForbidden {
+		reason, message = v1alpha1.ReasonMetricsAPIForbidden, "The operator may not list pods of metrics.k8s.io: install its roles again"
+	}
+	return new(fresh(metav1.ConditionFalse, reason, message+"; tiers that scale by it are not made smaller meanwhile"))
+}
+
+// fails: readings have not failed for long enough for people to be told.
+func (f *facts) fails(since time.Time) bool {
+	return since.IsZero() || f.Snapshot.Now.Before(since.Add(StaleAfter))
+}
+
+// unmeasured names the first of tiers whose metrics tell nothing, nil where all do.
+func (f *facts) unmeasured(tiers []*tierFacts, reason, message string) *metav1.Condition {
+	for _, t := range tiers {
+		if t.Demand.By < 0 {
+			return new(fresh(metav1.ConditionUnknown, reason, fmt.Sprintf(message, t.Spec.Name)+", which is not made smaller meanwhile"))
+		}
+	}
+	return nil
 }
 
 // signalsAsBefore keeps what was known while that is not long ago.
-func (f *facts) signalsAsBefore(unless metav1.Condition) metav1.Condition {
+func (f *facts) signalsAsBefore(unless string) *metav1.Condition {
 	was := meta.FindStatusCondition(f.previous, v1alpha1.ConditionSignalsFresh)
 	if was != nil && was.Reason != v1alpha1.ReasonNoSignals {
-		return *was
+		return was.DeepCopy()
 	}
-	return unless
+	return new(fresh(metav1.ConditionUnknown, v1alpha1.ReasonNotReadYet, unless))
 }
 
 // NextChange is when a condition changes by time alone, zero where none does.
 func NextChange(s *observe.Snapshot) time.Time {
-	if s.Broker.FailingSince.IsZero() {
-		return time.Time{}
-	}
-	return s.Broker.FailingSince.Add(StaleAfter)
-}
-
-func (f *facts) scales() bool {
-	for i := range f.tiers {
-		if f.tiers[i].Demand != nil {
-			return true
+	next := time.Time{}
+	for _, since := range []time.Time{s.Broker.FailingSince, s.Usage.FailingSince} {
+		if at := since.Add(StaleAfter); at.After(s.Now) && !since.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
 		}
 	}
-	return false
+	return next
 }
 
-// uncounted is the first tier whose queues are not counted, empty where all are.
-func (f *facts) uncounted() string {
+// byQueue are the tiers that scale by their queues, byUsage those that do by what their pods use.
+func (f *facts) byQueue() []*tierFacts {
+	return f.scaling(func(t *tierFacts) bool { return t.Demand.ByQueue })
+}
+
+func (f *facts) byUsage() []*tierFacts {
+	return f.scaling(func(t *tierFacts) bool { return t.Demand.ByUsage() })
+}
+
+func (f *facts) scaling(by func(*tierFacts) bool) []*tierFacts {
+	var found []*tierFacts
 	for i := range f.tiers {
-		if d := f.tiers[i].Demand; d != nil && d.By < 0 {
-			return f.tiers[i].Spec.Name
+		if t := &f.tiers[i]; t.Demand != nil && by(t) {
+			found = append(found, t)
 		}
 	}
-	return ""
+	return found
 }
 
 // limits are the values of limitedBy.
@@ -96,49 +146,74 @@ func demandStatus(d *decision.Demand) *v1alpha1.DemandStatus {
 	if d.By < 0 {
 		s.LimitedBy = v1alpha1.DemandLimitedByUnknown
 	}
-	if !d.Unread {
+	if d.By >= 0 && d.Input.Metrics[d.By].Kind == demand.Usage {
+		s.PercentOfTarget = new(int32(inSteps(&d.Input.Metrics[d.By])))
+	}
+	if d.ByQueue && !d.Unread {
 		s.ReadyTasks, s.ReservedTasks, s.LaterTasks = new(d.Tasks.Ready), new(d.Tasks.Reserved), new(d.Tasks.Later)
 	}
 	return s
 }
 
+// step keeps figures of use still that change all the time, in percent.
+const step = 5
+
+// inSteps is what pods use in percent of what they are meant to.
+func inSteps(m *demand.Metric) int64 {
+	return (min(m.Percent(), math.MaxInt32-step) + step/2) / step * step
+}
+
 // ExplainDemand says in words what the metrics of a tier show, what they ask for, and what is made of that.
 func ExplainDemand(d *decision.Demand) string {
-	text := shows(d)
 	if d.By < 0 {
-		return text
+		return unknown(d)
 	}
-	text += fmt.Sprintf(" ask for %d", d.Asked)
+	text := fmt.Sprintf("%s ask for %d", shows(d), d.Asked)
 	if why := limited(d); why != "" {
 		text += ", " + why
 	}
 	return text
 }
 
-// shows is what the metrics show.
-func shows(d *decision.Demand) string {
+// unknown is what is said of a tier while none of its metrics is known.
+func unknown(d *decision.Demand) string {
+	switch {
+	case !d.ByQueue:
+		return "nothing tells what the pods use, so the tier goes on asking for what it did"
+	case d.Unread:
+		return "the queues were not read yet, so the tier goes on asking for what it did"
+	}
+	return "the queues cannot be read, so the tier goes on asking for what it did; last seen: " + tasks(d)
+}
+
+// tasks is how much there is to do.
+func tasks(d *decision.Demand) string {
 	counts := fmt.Sprintf("%d tasks waiting, %d taken", d.Tasks.Ready, d.Tasks.Reserved)
 	if d.Tasks.Later > 0 {
 		counts += fmt.Sprintf(" (%d more due later)", d.Tasks.Later)
 	}
-	switch {
-	case d.By < 0 && d.Unread:
-		return "the queues were not read yet, so the tier goes on asking for what it did"
-	case d.By < 0:
-		return "the queues cannot be read, so the tier goes on asking for what it did; last seen: " + counts
-	}
+	return counts
+}
+
+// shows is what the metric shows that asks for the most.
+func shows(d *decision.Demand) string {
 	by := d.Input.Metrics[d.By]
 	switch d.Measures[d.By] {
 	case decision.MeasureWait:
-		return fmt.Sprintf("%s, the oldest for %d s at a target of %d s,", counts, by.Value, by.Target)
+		return fmt.Sprintf("%s, the oldest for %d s at a target of %d s,", tasks(d), by.Value, by.Target)
 	case decision.MeasureDepth:
-		counts += fmt.Sprintf(" at a target of %d per pod", by.Target)
+		text := tasks(d) + fmt.Sprintf(" at a target of %d per pod", by.Target)
 		if d.WaitUnknown {
-			counts += " (nothing tells for how long they wait)"
+			text += " (nothing tells for how long they wait)"
 		}
+		return text
+	case decision.MeasureCPU:
+		return fmt.Sprintf("pods at %d%% of their target for CPU", inSteps(&by))
+	case decision.MeasureMemory:
+		return fmt.Sprintf("pods at %d%% of their target for memory", inSteps(&by))
 	case decision.MeasureAny:
 	}
-	return counts
+	return tasks(d)
 }
 
 // limited is why the tier does not want what its metrics ask for.
@@ -153,7 +228,7 @@ func limited(d *decision.Demand) string {
 	case demand.LimitMax:
 		return fmt.Sprintf("replicas.max is %d", d.Input.Max)
 	case demand.LimitUnknown:
-		return "and while the queues cannot be read, the tier is not made smaller"
+		return "and while " + unreadable(d) + ", the tier is not made smaller"
 	case demand.LimitStabilization:
 		return stabilizedBy(d, direction)
 	case demand.LimitJump:
@@ -165,6 +240,16 @@ func limited(d *decision.Demand) string {
 	case demand.LimitNone:
 	}
 	return ""
+}
+
+// unreadable is which of the metrics cannot be read.
+func unreadable(d *decision.Demand) string {
+	for i := range d.Input.Metrics {
+		if m := &d.Input.Metrics[i]; m.Kind != demand.Usage && !m.Known {
+			return "the queues cannot be read"
+		}
+	}
+	return "nothing tells what the pods use"
 }
 
 func stabilizedBy(d *decision.Demand, direction string) string {

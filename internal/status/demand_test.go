@@ -71,6 +71,38 @@ func TestSignalsFresh(t *testing.T) {
 	}
 }
 
+// TestUsageFresh: what is wrong with the metrics API is told as what is wrong with a broker is.
+func TestUsageFresh(t *testing.T) {
+	cases := map[string]struct {
+		usage observe.Usage
+		want  string
+	}{
+		"read":                        {observe.Usage{State: observe.UsageRead, Pods: []observe.PodUsage{{Name: "shop-web-1", MilliCPU: 10}}}, "True AllFresh"},
+		"nothing of its pods":         {observe.Usage{State: observe.UsageRead}, "Unknown PodsNotMeasured"},
+		"not read yet":                {observe.Usage{State: observe.UsageNotReadYet}, "Unknown NotReadYet"},
+		"for less than three minutes": {observe.Usage{State: observe.UsageUnavailable, FailingSince: noon.Add(-179 * time.Second)}, "Unknown NotReadYet"},
+		"for three minutes":           {observe.Usage{State: observe.UsageUnavailable, FailingSince: noon.Add(-180 * time.Second)}, "False MetricsAPIUnavailable"},
+		"without the right to":        {observe.Usage{State: observe.UsageForbidden, FailingSince: noon.Add(-time.Hour)}, "False MetricsAPIForbidden"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			mb := shop().Obj()
+			mb.Spec.Tiers[0].Scaling = &v1alpha1.Scaling{Metrics: []v1alpha1.Metric{{Resource: &v1alpha1.ResourceMetric{
+				Name: v1alpha1.ResourceMetricMemory, TargetAverageUtilization: new(int32(50)),
+			}}}}
+			s := running(t, mb)
+			s.Now, s.Usage = noon, tc.usage
+			for i := range tc.usage.Pods {
+				s.Pods[0].Name = tc.usage.Pods[i].Name
+			}
+			c := meta.FindStatusCondition(compute(s, "").Conditions, v1alpha1.ConditionSignalsFresh)
+			if got := string(c.Status) + " " + c.Reason; got != tc.want {
+				t.Errorf("got %q (%s), want %q", got, c.Message, tc.want)
+			}
+		})
+	}
+}
+
 // TestNextChange: the condition is looked at again when it turns.
 func TestNextChange(t *testing.T) {
 	s := &observe.Snapshot{Now: noon, Broker: observe.Broker{FailingSince: noon}}
@@ -108,7 +140,7 @@ func TestExplainDemand(t *testing.T) {
 			Replicas: 3, Min: 1, Max: 6, Metrics: []demand.Metric{{Value: 16, Target: 2}},
 			Up: demand.Rules{Window: time.Minute}, Down: demand.Rules{Window: 5 * time.Minute},
 		},
-		Measures: []decision.Measure{decision.MeasureDepth}, Tasks: observe.Queue{Ready: 15, Reserved: 1},
+		ByQueue: true, Measures: []decision.Measure{decision.MeasureDepth}, Tasks: observe.Queue{Ready: 15, Reserved: 1},
 	}
 	limited := func(asked, desired int32, limit demand.Limit) decision.Demand {
 		d := depth
@@ -119,6 +151,11 @@ func TestExplainDemand(t *testing.T) {
 	unknown.By, unread.By, unread.Unread = -1, -1, true
 	wait.Measures, wait.Input.Metrics = []decision.Measure{decision.MeasureWait}, []demand.Metric{{Value: 80, Target: 30}}
 	unstamped.WaitUnknown = true
+	used, unused := depth, depth
+	used.ByQueue, used.Measures, used.Input.Metrics = false, []decision.Measure{decision.MeasureCPU}, []demand.Metric{
+		{Kind: demand.Usage, Pods: []demand.Pod{{Value: 333, Target: 200}, {Value: 300, Target: 200}}},
+	}
+	unused.ByQueue, unused.By = false, -1
 	const shown = "15 tasks waiting, 1 taken"
 	const at = shown + " at a target of 2 per pod"
 	cases := map[string]struct {
@@ -138,6 +175,8 @@ func TestExplainDemand(t *testing.T) {
 		"unknown":      {unknown, "the queues cannot be read, so the tier goes on asking for what it did; last seen: " + shown},
 		"unread":       {unread, "the queues were not read yet, so the tier goes on asking for what it did"},
 		"wait":         {wait, shown + ", the oldest for 80 s at a target of 30 s, ask for 8"},
+		"used":         {used, "pods at 160% of their target for CPU ask for 8"},
+		"not measured": {unused, "nothing tells what the pods use, so the tier goes on asking for what it did"},
 		"unstamped":    {unstamped, at + " (nothing tells for how long they wait) ask for 8"},
 	}
 	for name, tc := range cases {

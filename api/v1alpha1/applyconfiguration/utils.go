@@ -75,6 +75,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RedisBrokerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Replicas"):
 		return &apiv1alpha1.ReplicasApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ResourceMetric"):
+		return &apiv1alpha1.ResourceMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RuntimeReport"):
 		return &apiv1alpha1.RuntimeReportApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Scaling"):

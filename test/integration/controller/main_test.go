@@ -15,6 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -69,7 +70,11 @@ func run(m *testing.M) (code int, err error) {
 	if err := testrbac.Install(ctx, cluster.RESTConfig()); err != nil {
 		return 1, err
 	}
-	if admin, err = client.NewWithWatch(jsonConfig(cluster.RESTConfig()), client.Options{Scheme: manager.Scheme()}); err != nil {
+	scheme := manager.Scheme()
+	if err := apiextensionsv1.AddToScheme(scheme); err != nil {
+		return 1, err
+	}
+	if admin, err = client.NewWithWatch(jsonConfig(cluster.RESTConfig()), client.Options{Scheme: scheme}); err != nil {
 		return 1, fmt.Errorf("making a client: %w", err)
 	}
 	code = m.Run()

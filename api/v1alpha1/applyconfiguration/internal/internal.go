@@ -184,6 +184,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: limitedBy
       type:
         scalar: string
+    - name: percentOfTarget
+      type:
+        scalar: numeric
     - name: readyTasks
       type:
         scalar: numeric
@@ -384,6 +387,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: queue
       type:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.QueueMetric
+    - name: resource
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ResourceMetric
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Model
   map:
     fields:
@@ -547,6 +553,20 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Reserve
+  scalar: string
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.ResourceMetric
+  map:
+    fields:
+    - name: name
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ResourceMetricName
+    - name: targetAverageUtilization
+      type:
+        scalar: numeric
+    - name: targetAverageValue
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.ResourceMetricName
   scalar: string
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Role
   scalar: string

@@ -13,6 +13,7 @@ import (
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/cmd/kubectl-memorybudget/internal/text"
 	"github.com/memorybudget/memorybudget/internal/decision"
+	"github.com/memorybudget/memorybudget/internal/observe"
 )
 
 // explanation is how a tier came to its replicas. Status is nil where nothing is reported of it.
@@ -52,7 +53,13 @@ func (e explanation) granted() int32 { return *e.status.Granted }
 // scales: the status tells of a demand.
 func (e explanation) scales() bool {
 	d := e.status.Demand
-	return e.spec.Scaling != nil && d != nil && d.Replicas != nil && d.ReadyTasks != nil && d.ReservedTasks != nil && d.LaterTasks != nil
+	return e.spec.Scaling != nil && d != nil && d.Replicas != nil && (e.counts() || !observe.ScalesByQueue(e.spec))
+}
+
+// counts: the status tells of tasks.
+func (e explanation) counts() bool {
+	d := e.status.Demand
+	return d.ReadyTasks != nil && d.ReservedTasks != nil && d.LaterTasks != nil
 }
 
 // signal is what was measured.
@@ -60,15 +67,35 @@ func (e explanation) signal() string {
 	if !e.scales() {
 		return ""
 	}
-	d := e.status.Demand
-	says := fmt.Sprintf("%d tasks wait in %s, and workers have taken %d", *d.ReadyTasks, queues(e.spec), *d.ReservedTasks)
-	if *d.LaterTasks > 0 {
-		says += fmt.Sprintf("; %d more are due later and do not count", *d.LaterTasks)
+	says := strings.Join(slices.Concat(e.tasks(), e.use()), "; ")
+	if says == "" {
+		says = "nothing tells what the pods use"
 	}
 	if c := meta.FindStatusCondition(e.mb.Status.Conditions, v1alpha1.ConditionSignalsFresh); c != nil && c.Status != "True" {
 		says += ". That is not known to be so now: " + oneLine(c.Message)
 	}
 	return says + "."
+}
+
+// tasks are those of the tier's queues.
+func (e explanation) tasks() []string {
+	if !e.counts() {
+		return nil
+	}
+	d := e.status.Demand
+	all := []string{fmt.Sprintf("%d tasks wait in %s, and workers have taken %d", *d.ReadyTasks, queues(e.spec), *d.ReservedTasks)}
+	if *d.LaterTasks > 0 {
+		all = append(all, fmt.Sprintf("%d more are due later and do not count", *d.LaterTasks))
+	}
+	return all
+}
+
+// use is what the pods use.
+func (e explanation) use() []string {
+	if e.status.Demand.PercentOfTarget == nil {
+		return nil
+	}
+	return []string{fmt.Sprintf("the pods use about %d%% of what they are meant to on average", *e.status.Demand.PercentOfTarget)}
 }
 
 func queues(tier *v1alpha1.Tier) string {
@@ -80,12 +107,12 @@ func queues(tier *v1alpha1.Tier) string {
 
 // depthTarget is how many tasks a pod is meant to have, 0 where the tier does not scale by that alone.
 func (e explanation) depthTarget() int64 {
+	if !observe.ScalesByQueue(e.spec) {
+		return 0
+	}
 	target := int64(1)
 	for _, m := range e.spec.Scaling.Metrics {
-		if m.Queue == nil {
-			continue
-		}
-		if m.Queue.TargetWaitSeconds != nil || len(e.spec.Scaling.Metrics) > 1 {
+		if m.Queue == nil || m.Queue.TargetWaitSeconds != nil || len(e.spec.Scaling.Metrics) > 1 {
 			return 0
 		}
 		if m.Queue.TargetDepthPerProcess != nil {
@@ -112,6 +139,9 @@ func (e explanation) formula() string {
 		return fmt.Sprintf("(%d + %d) tasks / (%d processes x %d tasks), rounded up (what there is, within the tolerance): %d replicas.",
 			*d.ReadyTasks, *d.ReservedTasks, e.processes(), target, *d.Replicas)
 	}
+	if d.PercentOfTarget != nil && len(e.spec.Scaling.Metrics) <= 1 {
+		return fmt.Sprintf("ready pods x %d%%, rounded up (what there is, within the tolerance): %d replicas.", *d.PercentOfTarget, *d.Replicas)
+	}
 	return fmt.Sprintf("the largest of its measures: %d replicas.", *d.Replicas)
 }
 
@@ -127,7 +157,7 @@ func (e explanation) demand() string {
 	case v1alpha1.DemandLimitedByMax:
 		return fmt.Sprintf("%d, since that is replicas.max.", n)
 	case v1alpha1.DemandLimitedByUnknown:
-		return fmt.Sprintf("%d: a tier whose queues cannot be read is not made smaller.", n)
+		return fmt.Sprintf("%d: a tier whose metrics cannot be read is not made smaller.", n)
 	case v1alpha1.DemandLimitedByStabilization:
 		return fmt.Sprintf("%d, since the demand of the stabilization window counts.", n)
 	case v1alpha1.DemandLimitedByJump:
@@ -233,7 +263,7 @@ func (e explanation) changesOfDemand() []string {
 	case v1alpha1.DemandLimitedByMax:
 		return []string{"raise replicas.max"}
 	case v1alpha1.DemandLimitedByUnknown:
-		return []string{"let the broker be read: see the condition SignalsFresh"}
+		return []string{"let its metrics be read: see the condition SignalsFresh"}
 	case v1alpha1.DemandLimitedByStabilization:
 		return []string{"wait for the window, or shorten its stabilizationWindowSeconds in scaling.behavior"}
 	case v1alpha1.DemandLimitedByPolicy:

@@ -22,6 +22,9 @@ type DemandStatusApplyConfiguration struct {
 	ReservedTasks *int64 `json:"reservedTasks,omitempty"`
 	// laterTasks is how many tasks have an ETA that is still to come. They ask for no replicas.
 	LaterTasks *int64 `json:"laterTasks,omitempty"`
+	// percentOfTarget is what the pods use on average of the resource that asks for the most replicas, in percent of what they are
+	// meant to use, in steps of 5.
+	PercentOfTarget *int32 `json:"percentOfTarget,omitempty"`
 }
 
 // DemandStatusApplyConfiguration constructs a declarative configuration of the DemandStatus type for use with
@@ -67,5 +70,13 @@ func (b *DemandStatusApplyConfiguration) WithReservedTasks(value int64) *DemandS
 // If called multiple times, the LaterTasks field is set to the value of the last call.
 func (b *DemandStatusApplyConfiguration) WithLaterTasks(value int64) *DemandStatusApplyConfiguration {
 	b.LaterTasks = &value
+	return b
+}
+
+// WithPercentOfTarget sets the PercentOfTarget field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PercentOfTarget field is set to the value of the last call.
+func (b *DemandStatusApplyConfiguration) WithPercentOfTarget(value int32) *DemandStatusApplyConfiguration {
+	b.PercentOfTarget = &value
 	return b
 }

@@ -10,8 +10,10 @@ package v1alpha1
 //
 // Metric is one measure of a tier's demand.
 type MetricApplyConfiguration struct {
-	// queue counts the tasks in the queues that the tier takes them from.
+	// queue counts the tasks in the queues that the tier takes them from. Only for celery tiers.
 	Queue *QueueMetricApplyConfiguration `json:"queue,omitempty"`
+	// resource is what the pods use of the CPU or memory, as the metrics API (metrics.k8s.io) tells it.
+	Resource *ResourceMetricApplyConfiguration `json:"resource,omitempty"`
 }
 
 // MetricApplyConfiguration constructs a declarative configuration of the Metric type for use with
@@ -25,5 +27,13 @@ func Metric() *MetricApplyConfiguration {
 // If called multiple times, the Queue field is set to the value of the last call.
 func (b *MetricApplyConfiguration) WithQueue(value *QueueMetricApplyConfiguration) *MetricApplyConfiguration {
 	b.Queue = value
+	return b
+}
+
+// WithResource sets the Resource field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Resource field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithResource(value *ResourceMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.Resource = value
 	return b
 }

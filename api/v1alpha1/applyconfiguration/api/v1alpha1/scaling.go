@@ -12,7 +12,8 @@ package v1alpha1
 // HorizontalPodAutoscaler (autoscaling/v2); what the tier gets of it, the budget decides.
 type ScalingApplyConfiguration struct {
 	// metrics say how many replicas the tier needs: of several the largest number counts. While one cannot be read, the
-	// tier is not shrunk. Defaults to queue with a targetDepthPerProcess of 1.
+	// tier is not shrunk. Defaults to queue with a targetDepthPerProcess of 1 for celery tiers, and to resource cpu with a
+	// targetAverageUtilization of 80 for the others.
 	Metrics []MetricApplyConfiguration `json:"metrics,omitempty"`
 	// behavior says how fast the demand may rise and fall.
 	Behavior *ScalingBehaviorApplyConfiguration `json:"behavior,omitempty"`

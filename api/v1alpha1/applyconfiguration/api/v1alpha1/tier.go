@@ -31,7 +31,7 @@ type TierApplyConfiguration struct {
 	// replicas is how many pods the tier has, wants and may have. Not for Beat tiers.
 	Replicas *ReplicasApplyConfiguration `json:"replicas,omitempty"`
 	// scaling lets the tier ask for as many replicas as it has work for, between replicas.min and replicas.max, in place of
-	// replicas.desired. Only for celery tiers.
+	// replicas.desired. Not for Beat tiers.
 	Scaling *ScalingApplyConfiguration `json:"scaling,omitempty"`
 	// image overrides spec.application.image.
 	Image *string `json:"image,omitempty"`
