@@ -90,17 +90,14 @@ func (b *builder) tier(spec *v1alpha1.Tier) Tier {
 		Live:      b.s.Deployment(workload.ChildName(b.mb, spec.Name)),
 		InputHash: workload.InputHash(b.mb, spec.Name),
 	}
-	recorded, found := b.recorded(&t)
-	if found && t.Live.Annotations[v1alpha1.InputHashAnnotation] == t.InputHash {
-		t.Rendered = recorded
+	t.recorded, t.found = b.recorded(&t)
+	if t.found && t.Live.Annotations[v1alpha1.InputHashAnnotation] == t.InputHash {
+		t.Rendered = t.recorded
 		b.outgrown(&t)
 	} else {
-		b.render(&t, recorded, found)
+		b.render(&t)
 	}
-	t.edited = found && differs(t.Live, workload.Deployment(b.mb, spec.Name, workload.DeploymentInput{
-		Replicas: replicasIn(t.Live), Rendered: recorded, InputHash: t.InputHash,
-		Strategy: workload.Strategy{MaxUnavailable: 1},
-	}), "spec", "template")
+	t.edited = t.found && templateDiffers(t.Live, t.recorded.Template)
 	t.Report, t.Reported = b.reportOf(spec.Name, t.Rendered.Hash)
 	return t
 }
@@ -121,7 +118,7 @@ func (b *builder) recorded(t *Tier) (workload.Rendered, bool) {
 
 // render makes a new template with what is known of the application by now. A tier that cannot be
 // rendered keeps the template it has.
-func (b *builder) render(t *Tier, recorded workload.Rendered, found bool) {
+func (b *builder) render(t *Tier) {
 	rendered, err := workload.Render(b.mb, t.Spec, b.factsOf(t.Spec.Name))
 	if err == nil {
 		t.Rendered = rendered
@@ -129,8 +126,8 @@ func (b *builder) render(t *Tier, recorded workload.Rendered, found bool) {
 	}
 	b.problem(reasonOf(err), t.Spec.Name, "%v", err)
 	t.Failed = true
-	if found {
-		t.Rendered, t.InputHash = recorded, t.Live.Annotations[v1alpha1.InputHashAnnotation]
+	if t.found {
+		t.Rendered, t.InputHash = t.recorded, t.Live.Annotations[v1alpha1.InputHashAnnotation]
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoac "k8s.io/client-go/applyconfigurations"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/typed"
 )
@@ -32,13 +34,46 @@ var scheme = func() *runtime.Scheme {
 	return s
 }()
 
-// differs reports whether applying want would change what it names in live, below a path of fields
-// if one is given. What others added and want does not speak of makes no difference: that is what
-// server-side apply leaves alone. Status is never applied.
-func differs(live runtime.Object, want runtime.ApplyConfiguration, below ...string) bool {
-	comparison, err := compare(live, want)
+// differs reports whether applying want would change what it names in live. What others added and want does not speak of
+// makes no difference: that is what server-side apply leaves alone. Status is never applied.
+func differs(live runtime.Object, want runtime.ApplyConfiguration) bool {
+	object, err := decoded(want, live)
 	if err != nil {
 		return true // Applying is always right, only perhaps not needed.
+	}
+	return !covers(live, object) && differsBelow(live, object)
+}
+
+// templateDiffers is differs for the pod template of a Deployment alone.
+func templateDiffers(live *appsv1.Deployment, want *corev1ac.PodTemplateSpecApplyConfiguration) bool {
+	template := &corev1.PodTemplateSpec{}
+	if err := decode(want, template); err != nil {
+		return true
+	}
+	if covers(&live.Spec.Template, template) {
+		return false
+	}
+	object := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: *template}}
+	return differsBelow(live, object, "spec", "template")
+}
+
+// differsBesidesTemplate is differs for a Deployment whose pod template is known not to differ.
+func differsBesidesTemplate(live *appsv1.Deployment, want *appsv1ac.DeploymentApplyConfiguration) bool {
+	rest, spec := *want, *want.Spec
+	rest.Spec, spec.Template = &spec, nil
+	object := &appsv1.Deployment{}
+	if err := decode(&rest, object); err != nil {
+		return true
+	}
+	object.Spec.Template = live.Spec.Template
+	return !covers(live, object) && differsBelow(live, object)
+}
+
+// differsBelow compares by the API server's rules, below a path of fields if one is given.
+func differsBelow(live, want runtime.Object, below ...string) bool {
+	comparison, err := compare(live, want)
+	if err != nil {
+		return true
 	}
 	found := false
 	// Not by ranging over All, which goes on after the loop has ended and so panics.
@@ -60,17 +95,25 @@ func startsWith(path fieldpath.Path, fields ...string) bool {
 	return true
 }
 
-func compare(live runtime.Object, want runtime.ApplyConfiguration) (*typed.Comparison, error) {
+// decoded is what is wanted as an object of the same Go type as the live one, so that both leave out the same zero values.
+func decoded(want runtime.ApplyConfiguration, live runtime.Object) (runtime.Object, error) {
 	object := reflect.New(reflect.TypeOf(live).Elem()).Interface().(runtime.Object)
+	return object, decode(want, object)
+}
+
+func decode(want, into any) error {
 	data, err := json.Marshal(want)
 	if err != nil {
-		return nil, fmt.Errorf("encoding what is wanted: %w", err)
+		return fmt.Errorf("encoding what is wanted: %w", err)
 	}
-	// Through the same Go type as the live object, so that both leave out the same zero values.
-	if err := json.Unmarshal(data, object); err != nil {
-		return nil, fmt.Errorf("decoding what is wanted: %w", err)
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("decoding what is wanted: %w", err)
 	}
-	wantTyped, err := typedValue(object)
+	return nil
+}
+
+func compare(live, want runtime.Object) (*typed.Comparison, error) {
+	wantTyped, err := typedValue(want)
 	if err != nil {
 		return nil, err
 	}

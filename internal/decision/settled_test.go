@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/decision"
@@ -91,6 +92,21 @@ func TestASettledResourceCausesNoWrite(t *testing.T) {
 		if writes := decision.Decide(afterWriting(t, withTiers(tiers))).Writes; len(writes) > 0 {
 			t.Errorf("%d tiers: %d writes after all were made, first %s %s %s",
 				tiers, len(writes), writes[0].Verb, writes[0].Kind, writes[0].Name)
+		}
+	}
+}
+
+// TestWritesShareNothing: what an apply answers is read into the object that was sent. What was decided must not change by it.
+func TestWritesShareNothing(t *testing.T) {
+	decided := decision.Decide(&observe.Snapshot{MemoryBudget: withTiers(2)})
+	for _, w := range decided.Writes {
+		if d, ok := w.Object.(*appsv1ac.DeploymentApplyConfiguration); ok {
+			d.Spec.Template.Labels["added"] = "by the API server"
+		}
+	}
+	for _, tier := range decided.Tiers {
+		if tier.Rendered.Template.Labels["added"] != "" {
+			t.Errorf("tier %s has the answer in its template", tier.Spec.Name)
 		}
 	}
 }

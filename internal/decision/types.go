@@ -55,6 +55,9 @@ type Tier struct {
 	// Outgrown says in words that the application takes more than the template was made for, empty where it does not.
 	Outgrown string
 
+	// recorded is the template that the live Deployment was last given, if found.
+	recorded workload.Rendered
+	found    bool
 	// edited: somebody else changed the live template.
 	edited bool
 }

@@ -143,7 +143,7 @@ func (b *builder) apply(tier string, shape budget.Shape, step *budget.Step) {
 		w.From = replicasIn(live)
 		w.ScaledTo = scaledByOthers(live)
 		w.PutsBack = step == nil || w.ScaledTo != nil || b.restores(tier, step)
-		if step == nil && !live.Spec.Paused && !differs(live, want) {
+		if step == nil && !live.Spec.Paused && !b.changes(tier, live, want) {
 			return
 		}
 		want.WithUID(live.UID) // Not another one that has got this name since.
@@ -151,7 +151,17 @@ func (b *builder) apply(tier string, shape budget.Shape, step *budget.Step) {
 			want.Spec.WithPaused(false) // `kubectl rollout pause`; a comparison does not see what is false.
 		}
 	}
+	want.Spec.Template = workload.CopyTemplate(want.Spec.Template)
 	b.add(w)
+}
+
+// changes reports whether applying want would change the live Deployment of a tier.
+func (b *builder) changes(tier string, live *appsv1.Deployment, want *appsv1ac.DeploymentApplyConfiguration) bool {
+	i := slices.IndexFunc(b.Tiers, func(t Tier) bool { return t.Spec.Name == tier })
+	if i >= 0 && !b.Tiers[i].edited && want.Spec.Template == b.Tiers[i].recorded.Template {
+		return differsBesidesTemplate(live, want)
+	}
+	return differs(live, want)
 }
 
 // restores reports whether a step undoes an edit of the live template.
@@ -184,7 +194,7 @@ func (b *builder) deployment(tier string, live *appsv1.Deployment, shape budget.
 	i := slices.IndexFunc(b.Tiers, func(t Tier) bool { return t.Spec.Name == tier })
 	switch {
 	case live != nil && (i < 0 || shape.Template == budget.TemplateKeep):
-		in.Rendered, in.InputHash = b.kept(tier, live, i >= 0 && b.Tiers[i].edited)
+		in.Rendered, in.InputHash = b.kept(tier, i, live)
 	case i >= 0 && !b.Tiers[i].Failed:
 		in.Rendered, in.InputHash = b.Tiers[i].Rendered, b.Tiers[i].InputHash
 	default:
@@ -205,11 +215,15 @@ func written(live *appsv1.Deployment, replicas int32, step *budget.Step) string 
 }
 
 // kept is the template that a live Deployment has: the recorded one, or, where somebody edited it
-// or the record is gone, what stands in the Deployment.
-func (b *builder) kept(tier string, live *appsv1.Deployment, edited bool) (workload.Rendered, string) {
+// or the record is gone, what stands in the Deployment. The index of the tier is negative where it is not in the spec.
+func (b *builder) kept(tier string, i int, live *appsv1.Deployment) (workload.Rendered, string) {
 	record := live.Annotations[v1alpha1.TemplateAnnotation]
 	inputHash := live.Annotations[v1alpha1.InputHashAnnotation]
-	if !edited {
+	switch {
+	case i >= 0 && b.Tiers[i].edited:
+	case i >= 0 && b.Tiers[i].found:
+		return b.Tiers[i].recorded, inputHash
+	default:
 		if r, err := workload.Restore(b.mb, tier, record); err == nil {
 			return r, inputHash
 		}

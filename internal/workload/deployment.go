@@ -25,7 +25,7 @@ const (
 )
 
 // Deployment is the Deployment of a tier, also of one that is no longer in the resource: it depends
-// on the resource's name only.
+// on the resource's name only. It shares the template with what it is made from: see CopyTemplate.
 //
 // In a paced tier the progress deadline is above all that one pod may take: starting, being ready for
 // long enough, and the old one's end.
@@ -37,7 +37,7 @@ func Deployment(mb *v1alpha1.MemoryBudget, tierName string, in DeploymentInput) 
 		WithMinReadySeconds(in.MinReadySeconds).
 		WithProgressDeadlineSeconds(progressDeadline(&in)).
 		WithRevisionHistoryLimit(revisionHistory).
-		WithTemplate(copyTemplate(in.Rendered.Template))
+		WithTemplate(in.Rendered.Template)
 	return appsv1ac.Deployment(ChildName(mb, tierName), mb.Namespace).
 		WithLabels(TierLabels(mb, tierName)).
 		WithAnnotations(map[string]string{

@@ -93,16 +93,18 @@ func TestDeploymentOfARemovedTier(t *testing.T) {
 	}
 }
 
-// TestDeploymentsDoNotShareATemplate: what an apply answers is read into the object that was sent.
-func TestDeploymentsDoNotShareATemplate(t *testing.T) {
+// TestCopyTemplate: what an apply answers is read into the object that was sent, and nowhere else.
+func TestCopyTemplate(t *testing.T) {
 	mb := testutil.MakeExample("bunoraa", "shop").Obj()
 	r := rendered(t, mb, &mb.Spec.Tiers[0])
-	in := DeploymentInput{Rendered: r, Strategy: Strategy{Recreate: true}}
-	first := Deployment(mb, "web", in)
-	first.Spec.Template.Labels["added"] = "by the API server"
-	*first.Spec.Template.Spec.TerminationGracePeriodSeconds = 1
-	if diff := cmp.Diff(rendered(t, mb, &mb.Spec.Tiers[0]).Template, Deployment(mb, "web", in).Spec.Template); diff != "" {
-		t.Errorf("second template (-want +got):\n%s", diff)
+	sent := CopyTemplate(r.Template)
+	if diff := cmp.Diff(r.Template, sent); diff != "" {
+		t.Errorf("copy (-want +got):\n%s", diff)
+	}
+	sent.Labels["added"] = "by the API server"
+	*sent.Spec.TerminationGracePeriodSeconds = 1
+	if diff := cmp.Diff(rendered(t, mb, &mb.Spec.Tiers[0]).Template, r.Template); diff != "" {
+		t.Errorf("template after a change of its copy (-want +got):\n%s", diff)
 	}
 }
 

@@ -131,8 +131,8 @@ func decodeStrictly(data []byte, into any) error {
 	return nil
 }
 
-// copyTemplate is a deep copy: what an apply answers is read into the object that was sent.
-func copyTemplate(template *corev1ac.PodTemplateSpecApplyConfiguration) *corev1ac.PodTemplateSpecApplyConfiguration {
+// CopyTemplate is a deep copy, for an object that is sent: what an apply answers is read into it.
+func CopyTemplate(template *corev1ac.PodTemplateSpecApplyConfiguration) *corev1ac.PodTemplateSpecApplyConfiguration {
 	clone := corev1ac.PodTemplateSpec()
 	if err := convert(template, clone); err != nil {
 		panic(err) // its JSON is what it was read from, or what it will be sent as
