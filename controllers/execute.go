@@ -30,6 +30,8 @@ import (
 type result struct {
 	// events tell what was written.
 	events []events.Event
+	// scaled are when writes were answered that follow the demand of a tier.
+	scaled []time.Time
 	// rejected is what the API server said about a write that it will not take.
 	rejected string
 	// retryAfter is when what was held back or refused may be tried, 0 where nothing was.
@@ -64,6 +66,9 @@ func (r *Reconciler) execute(ctx context.Context, mb *v1alpha1.MemoryBudget, d *
 		err := r.write(ctx, mb, w)
 		if err == nil {
 			done.events = append(done.events, eventsOf(w)...)
+			if followsDemand(d, w) {
+				done.scaled = append(done.scaled, r.clock.Now())
+			}
 			continue
 		}
 		held = held || lowers || !final(err)
@@ -71,6 +76,14 @@ func (r *Reconciler) execute(ctx context.Context, mb *v1alpha1.MemoryBudget, d *
 	}
 	r.refusals.are(key, refused)
 	return done
+}
+
+// followsDemand: a write gives other replicas to a Deployment whose tier scales by its metrics.
+func followsDemand(d *decision.Decision, w *decision.Write) bool {
+	if w.Step == nil || w.Step.Kind != budget.Apply || w.Step.Create || w.ScaledTo != nil || w.Step.Shape.Replicas == w.From {
+		return false
+	}
+	return slices.ContainsFunc(d.Tiers, func(t decision.Tier) bool { return t.Spec.Name == w.Tier && t.Demand != nil })
 }
 
 // final: the API server looked at what was written and will not have it.

@@ -15,15 +15,15 @@ import (
 	"github.com/memorybudget/memorybudget/internal/observe"
 )
 
-// figuresOf is what Prometheus is told after a decision.
-func figuresOf(s *observe.Snapshot, d *decision.Decision) metrics.Figures {
+// figuresOf is what Prometheus is told after a decision, of which the status tells what limits the tiers.
+func figuresOf(s *observe.Snapshot, d *decision.Decision, told *v1alpha1.MemoryBudgetStatus) metrics.Figures {
 	f := metrics.Figures{
 		BudgetBytes:    d.Input.Budget,
 		AllocatedBytes: d.Plan.Exposure.Charge,
 		ExposureBytes:  d.Plan.Exposure.Total(),
 	}
 	for i := range d.Tiers {
-		f.Tiers = append(f.Tiers, tierFigures(d, &d.Tiers[i]))
+		f.Tiers = append(f.Tiers, tierFigures(d, &d.Tiers[i], told))
 	}
 	f.FailingSinceSeconds = failingSince(s, d)
 	for i := range s.Pods {
@@ -41,8 +41,13 @@ func figuresOf(s *observe.Snapshot, d *decision.Decision) metrics.Figures {
 
 func isMemoryGate(gate corev1.PodSchedulingGate) bool { return gate.Name == v1alpha1.MemoryGate }
 
-func tierFigures(d *decision.Decision, t *decision.Tier) metrics.Tier {
+func tierFigures(d *decision.Decision, t *decision.Tier, told *v1alpha1.MemoryBudgetStatus) metrics.Tier {
 	f := metrics.Tier{Name: t.Spec.Name}
+	for i := range told.Tiers {
+		if told.Tiers[i].Name == t.Spec.Name {
+			f.Reason = told.Tiers[i].LimitedBy
+		}
+	}
 	for _, plan := range d.Plan.Tiers {
 		if plan.Name == t.Spec.Name {
 			f.Desired, f.Granted = plan.Wanted, plan.Granted

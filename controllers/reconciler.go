@@ -126,11 +126,16 @@ func (r *Reconciler) reconcile(ctx context.Context, mb *v1alpha1.MemoryBudget) (
 	// Without the reading of the monotonic clock, which cannot be recorded.
 	snapshot.Now, snapshot.Histories = r.clock.Now().Round(0), r.histories.of(key)
 	entry := r.recording.Begin(&snapshot)
+	changed := r.brokers.TakeChange(key)
 	decided := decision.Decide(&snapshot)
 	entry.Decided(&decided)
 	r.histories.record(key, decided.Histories())
-	r.metrics.Observe(key, figuresOf(&snapshot, &decided))
 	done := r.execute(ctx, mb, &decided)
+	for _, at := range done.scaled {
+		if !changed.IsZero() {
+			r.metrics.Wrote(at.Sub(changed))
+		}
+	}
 	if len(snapshot.Foreign) > 0 {
 		done.retryAfter = earlier(done.retryAfter, foreignInterval)
 	}
@@ -138,6 +143,7 @@ func (r *Reconciler) reconcile(ctx context.Context, mb *v1alpha1.MemoryBudget) (
 	now := metav1.NewTime(r.clock.Now())
 	next := status.Compute(mb.Status, status.Input{Snapshot: &snapshot, Decision: &decided, Rejected: done.rejected, Now: now})
 	entry.Reported(done.rejected, now, next)
+	r.metrics.Observe(key, figuresOf(&snapshot, &decided, &next))
 	r.tell(mb, done.events)
 	wrote, wait, err := r.report(ctx, mb, next)
 	if wrote {

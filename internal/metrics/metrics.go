@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package metrics tells Prometheus about each MemoryBudget, in base units and with the namespace and
-// name of the resource and the name of the tier as the only labels.
+// name of the resource and the name of the tier as the only labels; and about what the operator decides, by reason.
 package metrics
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,6 +32,8 @@ type Tier struct {
 	Name string
 	// Desired is how many replicas it wants, Granted how many the budget allows.
 	Desired, Granted int32
+	// Reason is what keeps it from having more: one of the values of status.tiers[].limitedBy.
+	Reason string
 	// Demand is what its metrics show, nil where it has no scaling.
 	Demand *Demand
 }
@@ -95,10 +98,12 @@ func newMetric(name, help string, value func(Figures) float64) metric {
 
 // Collector tells the figures that were last observed.
 type Collector struct {
-	metrics []metric
-	tiers   []tierMetric
-	mu      sync.Mutex
-	figures map[client.ObjectKey]Figures
+	metrics       []metric
+	tiers         []tierMetric
+	signalToWrite prometheus.Histogram
+	decisions     *prometheus.CounterVec
+	mu            sync.Mutex
+	figures       map[client.ObjectKey]Figures
 }
 
 var _ prometheus.Collector = (*Collector)(nil)
@@ -107,6 +112,15 @@ var _ prometheus.Collector = (*Collector)(nil)
 func NewCollector() *Collector {
 	return &Collector{
 		figures: map[client.ObjectKey]Figures{},
+		signalToWrite: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "memorybudget_signal_to_write_seconds",
+			Help:    "From when a broker was read and told something else than before until the replicas that follow from it were written.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "memorybudget_decisions_total",
+			Help: "Decisions on tiers that differ from the one before, by what limits the tier (status.tiers[].limitedBy).",
+		}, []string{"reason"}),
 		metrics: []metric{
 			newMetric("budget_bytes", "The ceiling on the memory limits of all pods (spec.memory).",
 				func(f Figures) float64 { return float64(f.BudgetBytes) }),
@@ -136,12 +150,25 @@ func NewCollector() *Collector {
 	}
 }
 
-// Observe replaces what is told of a resource.
+// Observe replaces what is told of a resource, and counts the decisions that are other ones than before.
 func (c *Collector) Observe(key client.ObjectKey, figures Figures) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	before := map[string]Tier{}
+	for _, tier := range c.figures[key].Tiers {
+		before[tier.Name] = tier
+	}
+	for _, tier := range figures.Tiers {
+		was, known := before[tier.Name]
+		if !known || was.Desired != tier.Desired || was.Granted != tier.Granted || was.Reason != tier.Reason {
+			c.decisions.WithLabelValues(tier.Reason).Inc()
+		}
+	}
 	c.figures[key] = figures
 }
+
+// Wrote tells how long it took from a reading of a broker to the write that followed from it.
+func (c *Collector) Wrote(after time.Duration) { c.signalToWrite.Observe(after.Seconds()) }
 
 // Forget tells nothing more of a resource.
 func (c *Collector) Forget(key client.ObjectKey) {
@@ -158,10 +185,14 @@ func (c *Collector) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, m := range c.tiers {
 		descriptions <- m.description
 	}
+	c.signalToWrite.Describe(descriptions)
+	c.decisions.Describe(descriptions)
 }
 
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
+	c.signalToWrite.Collect(out)
+	c.decisions.Collect(out)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for key, figures := range c.figures {

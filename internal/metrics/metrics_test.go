@@ -6,6 +6,7 @@ package metrics
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,5 +44,31 @@ memorybudget_tier_ready_tasks{name="bunoraa",namespace="shop",tier="worker"} 17
 	}
 	if problems, err := testutil.CollectAndLint(c); err != nil || len(problems) > 0 {
 		t.Errorf("CollectAndLint() = %v, %v", problems, err)
+	}
+}
+
+func TestDecisionsAreCountedWhenTheyChange(t *testing.T) {
+	c := NewCollector()
+	shop := client.ObjectKey{Namespace: "shop", Name: "bunoraa"}
+	decide := func(tiers ...Tier) { c.Observe(shop, Figures{Tiers: tiers}) }
+	web, worker := Tier{Name: "web", Desired: 3, Granted: 2, Reason: "Budget"}, Tier{Name: "worker", Reason: "None"}
+	decide(web, worker)
+	decide(worker, web) // Nothing is other than before.
+	web.Granted, web.Reason = 3, "None"
+	decide(web, worker)
+	worker.Desired, worker.Granted = 1, 1
+	decide(web, worker)
+	c.Wrote(30 * time.Millisecond)
+	want := `
+# HELP memorybudget_decisions_total Decisions on tiers that differ from the one before, by what limits the tier (status.tiers[].limitedBy).
+# TYPE memorybudget_decisions_total counter
+memorybudget_decisions_total{reason="Budget"} 1
+memorybudget_decisions_total{reason="None"} 3
+`
+	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "memorybudget_decisions_total"); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.CollectAndCount(c, "memorybudget_signal_to_write_seconds"); n != 1 {
+		t.Errorf("%d histograms of writes, want 1", n)
 	}
 }

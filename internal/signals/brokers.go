@@ -70,6 +70,8 @@ type user struct {
 	queues []string
 	// scaled are those of the queues that tiers scale by.
 	scaled []string
+	// changed is when what the resource sees last changed, zero once that was taken.
+	changed time.Time
 }
 
 // sees is what is known of a broker, as far as the resource asks.
@@ -171,6 +173,19 @@ func (b *Brokers) Broker(mb *v1alpha1.MemoryBudget) observe.Broker {
 	return known
 }
 
+// TakeChange is when a reading last told a resource something else than the one before; zero where that was already taken.
+func (b *Brokers) TakeChange(key client.ObjectKey) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u := b.users[key]
+	if u == nil {
+		return time.Time{}
+	}
+	changed := u.changed
+	u.changed = time.Time{}
+	return changed
+}
+
 // Forget ends readings that no other resource asks for.
 func (b *Brokers) Forget(key client.ObjectKey) {
 	b.mu.Lock()
@@ -200,6 +215,9 @@ func (b *Brokers) use(key client.ObjectKey, from origin, queues, scaled []string
 	}
 	s.users[key] = true
 	u := &user{source: s, queues: queues, scaled: scaled}
+	if before != nil {
+		u.changed = before.changed
+	}
 	b.users[key] = u
 	if before == nil || !slices.Equal(before.queues, queues) {
 		concerned = append(concerned, b.neighbours(key, s)...)
@@ -319,7 +337,8 @@ func (s *source) giveUp(before, fault observe.Broker) {
 func (b *Brokers) concerned(s *source, before observe.Broker) []client.ObjectKey {
 	var keys []client.ObjectKey
 	for key := range s.users {
-		if b.users[key].concerned(before, s.known()) {
+		if u := b.users[key]; u.concerned(before, s.known()) {
+			u.changed = b.options.Clock.Now()
 			keys = append(keys, key)
 		}
 	}
