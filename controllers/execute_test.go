@@ -277,3 +277,35 @@ func TestEventsOf(t *testing.T) {
 		})
 	}
 }
+
+// TestFollowsDemand: the time from a signal to a write is told of writes that a signal can have brought, and of no others.
+func TestFollowsDemand(t *testing.T) {
+	scaling := decision.Tier{Spec: &v1alpha1.Tier{Name: "worker"}, Demand: &decision.Demand{}}
+	given := decision.Tier{Spec: &v1alpha1.Tier{Name: "web"}}
+	d := decision.Decision{Tiers: []decision.Tier{scaling, given}}
+	step := func(tier string, from, to int32, change func(*decision.Write)) decision.Write {
+		w := decision.Write{Tier: tier, From: from, Step: &budget.Step{Kind: budget.Apply, Shape: budget.Shape{Replicas: to}}}
+		if change != nil {
+			change(&w)
+		}
+		return w
+	}
+	tests := map[string]struct {
+		write decision.Write
+		want  bool
+	}{
+		"more replicas":               {step("worker", 1, 2, nil), true},
+		"fewer replicas":              {step("worker", 2, 0, nil), true},
+		"a tier that does not scale":  {step("web", 1, 2, nil), false},
+		"the same replicas":           {step("worker", 2, 2, nil), false},
+		"a new Deployment":            {step("worker", 0, 2, func(w *decision.Write) { w.Step.Create = true }), false},
+		"what somebody else scaled":   {step("worker", 5, 2, func(w *decision.Write) { w.ScaledTo = new(int32(5)) }), false},
+		"a gate that is released":     {step("worker", 0, 2, func(w *decision.Write) { w.Step.Kind = budget.ReleaseGate }), false},
+		"what no step of a plan asks": {decision.Write{Tier: "worker"}, false},
+	}
+	for name, tc := range tests {
+		if got := followsDemand(&d, &tc.write); got != tc.want {
+			t.Errorf("%s: %v, want %v", name, got, tc.want)
+		}
+	}
+}

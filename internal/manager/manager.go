@@ -183,7 +183,7 @@ func cacheOptions(namespaces []string) cache.Options {
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&appsv1.Deployment{}:            selected,
-			&appsv1.ReplicaSet{}:            selected,
+			&appsv1.ReplicaSet{}:            {Label: selected.Label, Transform: stripRecord},
 			&corev1.Pod{}:                   selected,
 			&corev1.Service{}:               selected,
 			&policyv1.PodDisruptionBudget{}: selected,
@@ -204,6 +204,15 @@ func stripData(object any) (any, error) {
 	if configMap, ok := object.(*corev1.ConfigMap); ok {
 		configMap.Data, configMap.BinaryData = nil, nil
 		configMap.SetManagedFields([]metav1.ManagedFieldsEntry(nil))
+	}
+	return object, nil
+}
+
+// stripRecord drops the record of the template, which the Deployment controller copies to ReplicaSets and nobody reads there.
+func stripRecord(object any) (any, error) {
+	if set, ok := object.(*appsv1.ReplicaSet); ok {
+		delete(set.Annotations, v1alpha1.TemplateAnnotation)
+		set.SetManagedFields([]metav1.ManagedFieldsEntry(nil))
 	}
 	return object, nil
 }

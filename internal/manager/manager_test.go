@@ -7,6 +7,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/memorybudget/memorybudget/api/v1alpha1"
 )
 
 func TestParse(t *testing.T) {
@@ -72,5 +76,22 @@ func TestTheCacheHoldsOnlyWhatIsOurs(t *testing.T) {
 	}
 	if _, found := options.DefaultNamespaces["shop"]; !found || len(options.DefaultNamespaces) != 1 {
 		t.Errorf("watched namespaces are %v", options.DefaultNamespaces)
+	}
+}
+
+func TestReplicaSetsAreCachedWithoutTheRecordOfTheTemplate(t *testing.T) {
+	set := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{
+		Annotations:   map[string]string{v1alpha1.TemplateAnnotation: "{}", "deployment.kubernetes.io/desired-replicas": "2"},
+		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager"}},
+	}}
+	got, err := stripRecord(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{
+		Annotations: map[string]string{"deployment.kubernetes.io/desired-replicas": "2"},
+	}}
+	if diff := cmp.Diff(any(want), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
