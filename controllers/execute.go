@@ -145,6 +145,11 @@ func (r *Reconciler) write(ctx context.Context, mb *v1alpha1.MemoryBudget, w *de
 		if apierrors.IsInvalid(err) && r.changed(ctx, mb, w) {
 			err = apierrors.NewConflict(schema.GroupResource{Resource: "pods"}, w.Name, err)
 		}
+	case decision.VerbDeletionCost:
+		log.V(1).Info("Saying which pod goes first")
+		pod := named(mb, w)
+		err = client.IgnoreNotFound(r.client.Patch(ctx, pod, client.RawPatch(types.MergePatchType, w.Patch)))
+		want.resourceVersion, want.goneUID = pod.GetResourceVersion(), w.UID
 	}
 	if want.unknown = unanswered(err); err == nil || want.unknown {
 		r.expectations.add(client.ObjectKeyFromObject(mb), child, want)

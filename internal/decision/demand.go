@@ -26,6 +26,8 @@ const (
 	MeasureDepth Measure = "Depth"
 	// MeasureWait is for how many seconds the oldest task has waited.
 	MeasureWait Measure = "Wait"
+	// MeasureSilent is the number of pods that may run tasks which are in no count, since nothing is heard of them.
+	MeasureSilent Measure = "Silent"
 	// MeasureAny is whether there are tasks at all. It keeps a tier that scales by their wait from going to zero while they run.
 	MeasureAny Measure = "Any"
 	// MeasureCPU and MeasureMemory are what the pods use, compared with what they are meant to.
@@ -43,6 +45,10 @@ type Demand struct {
 	ByQueue bool
 	// Tasks are the tasks of all queues of the tier; its Name is empty.
 	Tasks observe.Queue
+	// Running are tasks that run, as heartbeats tell, and that are not among Tasks.
+	Running int64
+	// Silent are the ready pods of a tier that acknowledges early of which nothing is heard.
+	Silent int32
 	// Unread: the queues were never read, so that Tasks says nothing.
 	Unread bool
 	// WaitUnknown: the tier scales by the wait of tasks, which nothing tells of some. Their number is used too.
@@ -66,8 +72,14 @@ func (b *builder) demand(t *Tier, pods []budget.Pod) *Demand {
 	d.Input.Now, d.Input.Ready = b.s.Now, readyOf(pods)
 	d.Input.Min, _, d.Input.Max = ReplicasOf(t.Spec)
 	d.Input.Up, d.Input.Down = rulesOf(t.Spec.Scaling.Behavior)
+	if d.ByQueue {
+		b.hear(&d, t, pods)
+	}
 	for _, q := range queueMetrics(t.Spec) {
 		d.measure(q, int64(max(1, t.Rendered.Processes)), b.countedAll(t.Spec))
+	}
+	if d.ByQueue {
+		d.keep(b.countedAll(t.Spec))
 	}
 	for _, m := range observe.ResourceMetrics(t.Spec) {
 		d.measureUsage(t.Spec, m, b.s)
@@ -165,7 +177,7 @@ func (d *Demand) measure(q v1alpha1.QueueMetric, processes int64, known bool) {
 		d.Measures = append(d.Measures, what)
 		d.Input.Metrics = append(d.Input.Metrics, demand.Metric{Kind: kind, Known: known, Value: value, Target: target})
 	}
-	tasks := d.Tasks.Ready + d.Tasks.Reserved
+	tasks := d.Tasks.Ready + d.Tasks.Reserved + d.Running
 	unstamped := d.Tasks.Unstamped > 0 || d.Tasks.Ready > 0 && d.Tasks.Oldest.IsZero()
 	d.WaitUnknown = d.WaitUnknown || q.TargetWaitSeconds != nil && unstamped
 	if q.TargetDepthPerProcess != nil || q.TargetWaitSeconds == nil || unstamped {

@@ -72,6 +72,8 @@ const (
 	VerbDelete Verb = "Delete"
 	// VerbReleaseGate removes our scheduling gate from the pod, if it still is the one with UID.
 	VerbReleaseGate Verb = "ReleaseGate"
+	// VerbDeletionCost says whether the pod with UID goes before others when its tier is made smaller.
+	VerbDeletionCost Verb = "DeletionCost"
 )
 
 // Write is one request to make.
@@ -79,11 +81,11 @@ type Write struct {
 	Verb Verb
 	// Kind and Name of the object, in the namespace of the resource.
 	Kind, Name string
-	// UID is what must not have changed, for VerbDelete and VerbReleaseGate.
+	// UID is what must not have changed, for VerbDelete and what is done to pods.
 	UID types.UID
 	// Object is what to apply. An apply reads the answer into it.
 	Object runtime.ApplyConfiguration
-	// Patch is a JSON patch, for VerbReleaseGate. It tests what it removes.
+	// Patch is a JSON patch for VerbReleaseGate, which tests what it removes, and a merge patch for VerbDeletionCost.
 	Patch []byte
 	// Tier that it is for, empty for what the tiers share.
 	Tier string

@@ -147,6 +147,7 @@ func (b *builder) apply(tier string, shape budget.Shape, step *budget.Step) {
 			return
 		}
 		want.WithUID(live.UID) // Not another one that has got this name since.
+		b.choose(tier, live, shape.Replicas)
 		if live.Spec.Paused {
 			want.Spec.WithPaused(false) // `kubectl rollout pause`; a comparison does not see what is false.
 		}

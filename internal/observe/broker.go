@@ -65,6 +65,11 @@ type Broker struct {
 	Queues []Queue
 	// FailingSince is when readings began to fail, zero while they succeed.
 	FailingSince time.Time
+	// Heartbeats says whether the heartbeats of workers are heard and, where they are not, why. It is BrokerNone where nobody
+	// listens: no tier scales by queues, or the broker is a RabbitMQ.
+	Heartbeats BrokerState
+	// Workers are those of the resource's pods that were heard of lately, sorted. Of the others it is not known what they run.
+	Workers []Worker
 	// Elsewhere are the queues of other resources of the namespace that name the same Secret.
 	Elsewhere []string
 }
@@ -92,7 +97,7 @@ type Queue struct {
 	Oldest time.Time
 }
 
-// BrokerReader knows what was last read from the broker of a resource. It does not read then.
+// BrokerReader knows what was last read from the broker of a resource. It does not read then. Workers may be in pods of others.
 type BrokerReader interface {
 	Broker(mb *v1alpha1.MemoryBudget) Broker
 }
@@ -103,6 +108,7 @@ func (r *Reader) readBroker(ctx context.Context, s *Snapshot) error {
 		return nil
 	}
 	s.Broker = r.Brokers.Broker(s.MemoryBudget)
+	s.Broker.Workers = workersIn(s.Pods, s.Broker.Workers)
 	if len(s.Broker.Waiting) == 0 {
 		return nil
 	}

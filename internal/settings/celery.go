@@ -120,6 +120,7 @@ func (b *builder) celeryOptions() {
 //
 //   - BEAT: a scheduler in each of the pods would send every task as often as there are pods.
 //   - DETACH: the container would end at once. PURGE: each pod that starts would empty the queues.
+//   - HOSTNAME, WITHOUT_HEARTBEAT: by heartbeats with the name of the pod the operator knows which pods run tasks.
 //   - AUTOSCALE: more processes than fit. EXCLUDE_QUEUES: a queue that its owner does not serve.
 //   - CUSTOM_WORKER_POOL: what the pool "custom" is, which the resource does not have.
 //   - REMAP_SIGTERM: an immediate end instead of the one that `drain` states.
@@ -127,7 +128,7 @@ func (b *builder) celeryOptions() {
 // Gossip is off: each worker would keep the state of all others, and nothing uses it. Mingle stays
 // on: by it a new worker learns which tasks were revoked.
 func (b *builder) celeryGuards() {
-	for _, name := range []string{"BEAT", "DETACH", "PURGE", "AUTOSCALE", "EXCLUDE_QUEUES"} {
+	for _, name := range []string{"BEAT", "DETACH", "PURGE", "AUTOSCALE", "EXCLUDE_QUEUES", "HOSTNAME", "WITHOUT_HEARTBEAT"} {
 		b.env.set("CELERY_WORKER_"+name, "")
 	}
 	b.env.set("CELERY_CUSTOM_WORKER_POOL", "")

@@ -221,6 +221,8 @@ func TestTraps(t *testing.T) {
 		"queues emptied at every start":   {"CELERY_WORKER_PURGE", "true", ""},
 		"more processes than fit":         {"CELERY_WORKER_AUTOSCALE", "10,2", ""},
 		"a queue that nobody serves":      {"CELERY_WORKER_EXCLUDE_QUEUES", "emails", ""},
+		"another name than the pod's":     {"CELERY_WORKER_HOSTNAME", "w1", ""},
+		"no heartbeats":                   {"CELERY_WORKER_WITHOUT_HEARTBEAT", "1", ""},
 		"the pool of the settings":        {"CELERY_WORKER_POOL", "prefork", "processes"},
 		"CPUs of the node":                {"CELERY_WORKER_CONCURRENCY", "64", "2"},
 		"an immediate end":                {"REMAP_SIGTERM", "SIGQUIT", ""},

@@ -72,6 +72,17 @@ type user struct {
 	scaled []string
 	// changed is when what the resource sees last changed, zero once that was taken.
 	changed time.Time
+	// heard is what the resource last saw of its workers, which are on hosts whose names have the prefix.
+	heard  hearing
+	prefix string
+}
+
+// hears is what heartbeats tell of the workers of the resource by now. They matter only where tiers scale.
+func (u *user) hears(now time.Time) hearing {
+	if u.source.poller == nil || len(u.scaled) == 0 {
+		return hearing{}
+	}
+	return u.source.poller.roll.of(u.prefix, now)
 }
 
 // sees is what is known of a broker, as far as the resource asks.
@@ -214,15 +225,18 @@ func (b *Brokers) use(key client.ObjectKey, from origin, queues, scaled []string
 		s = b.open(from)
 	}
 	s.users[key] = true
-	u := &user{source: s, queues: queues, scaled: scaled}
+	u := &user{source: s, queues: queues, scaled: scaled, prefix: key.Name + "-"}
 	if before != nil {
 		u.changed = before.changed
 	}
+	u.heard = u.hears(b.options.Clock.Now())
 	b.users[key] = u
 	if before == nil || !slices.Equal(before.queues, queues) {
 		concerned = append(concerned, b.neighbours(key, s)...)
 	}
-	return u.sees(s.known()), concerned
+	known := u.sees(s.known())
+	known.Heartbeats, known.Workers = u.heard.state, u.heard.workers
+	return known, concerned
 }
 
 // neighbours are the other resources of the namespace that name the same Secret, where it matters to them who takes which
@@ -333,12 +347,14 @@ func (s *source) giveUp(before, fault observe.Broker) {
 	s.fault.Queues, s.fault.FailingSince = before.Queues, s.failingSince
 }
 
-// concerned are the resources of a source that see something else than before.
+// concerned are the resources of a source that see something else than before. Heartbeats come every two seconds: they wake
+// nobody by themselves, but are looked at with each reading.
 func (b *Brokers) concerned(s *source, before observe.Broker) []client.ObjectKey {
 	var keys []client.ObjectKey
+	now := b.options.Clock.Now()
 	for key := range s.users {
-		if u := b.users[key]; u.concerned(before, s.known()) {
-			u.changed = b.options.Clock.Now()
+		if u := b.users[key]; u.concerned(before, s.known()) || !reflect.DeepEqual(u.heard, u.hears(now)) {
+			u.changed = now
 			keys = append(keys, key)
 		}
 	}

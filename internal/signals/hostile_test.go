@@ -286,7 +286,7 @@ func TestBoundedConn(t *testing.T) {
 	good := "*2\r\n$1\r\n0\r\n*2\r\n$14\r\n$99999999999\r\n\r\n$-1\r\n+OK\r\n:7\r\n-ERR x\r\n*0\r\n"
 	for size := 1; size <= len(good); size++ {
 		c := &boundedConn{left: &allowance{}}
-		c.left.reset()
+		c.left.allow(mostBytes, mostElements)
 		for begin := 0; begin < len(good); begin += size {
 			if err := c.inspect([]byte(good[begin:min(begin+size, len(good))])); err != nil {
 				t.Fatalf("in pieces of %d bytes: %v", size, err)

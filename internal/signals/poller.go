@@ -25,6 +25,9 @@ type poller struct {
 	readAt time.Time
 	// refused is set while the broker refuses the user.
 	refused bool
+	// roll is what heartbeats tell of the workers; deafen ends listening to them, and is nil while nobody does.
+	roll   roll
+	deafen context.CancelFunc
 }
 
 // question is what a reading is to tell beside the queues in which tasks wait.
@@ -98,7 +101,9 @@ func (b *Brokers) poll(ctx context.Context, p *poller) {
 		}
 	}()
 	for {
-		got, err := readOnce(ctx, r, b.question(p))
+		q := b.question(p)
+		b.listens(ctx, p, len(q.queues) > 0)
+		got, err := readOnce(ctx, r, q)
 		if ctx.Err() != nil {
 			return
 		}

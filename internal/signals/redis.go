@@ -58,23 +58,28 @@ type redisReader struct {
 
 // newRedisReader does not connect yet.
 func newRedisReader(t target, guard Guard) *redisReader {
-	logging.Disable() // It would write what brokers answer.
 	r := &redisReader{entries: map[string]map[string]entry{}, heavy: map[glance]time.Time{}}
-	r.client = redis.NewClient(&redis.Options{
+	r.client = redis.NewClient(redisOptions(t, guard, &r.left))
+	return r
+}
+
+// redisOptions are those of one connection that ends with the first answer that is more than is left.
+func redisOptions(t target, guard Guard, left *allowance) *redis.Options {
+	logging.Disable() // It would write what brokers answer.
+	return &redis.Options{
 		Addr: t.address, Username: t.user, Password: t.password, DB: t.database,
 		Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return r.dial(ctx, t, guard, network)
+			return dialRedis(ctx, t, guard, network, left)
 		},
 		Protocol: 2, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		PoolSize:                 1, MaxActiveConns: 1, PipelinePoolSize: -1, ReadBufferSize: 4096, WriteBufferSize: 4096,
 		MaxRetries: -1, DialerRetries: 1,
 		DialTimeout: callLimit, ReadTimeout: callLimit, WriteTimeout: callLimit, ContextTimeoutEnabled: true,
-	})
-	return r
+	}
 }
 
-func (r *redisReader) dial(ctx context.Context, t target, guard Guard, network string) (net.Conn, error) {
+func dialRedis(ctx context.Context, t target, guard Guard, network string, left *allowance) (net.Conn, error) {
 	conn, err := dialer(guard, callLimit).DialContext(ctx, network, t.dialled())
 	if err != nil {
 		return nil, err
@@ -87,14 +92,14 @@ func (r *redisReader) dial(ctx context.Context, t target, guard Guard, network s
 		}
 		conn = secured
 	}
-	return &boundedConn{Conn: conn, left: &r.left}, nil
+	return &boundedConn{Conn: conn, left: left}, nil
 }
 
 func (r *redisReader) close() error { return r.client.Close() }
 
 // read returns the queues in which tasks wait, and counts the tasks of those that are asked for.
 func (r *redisReader) read(ctx context.Context, q question) (reading, error) {
-	r.left.reset()
+	r.left.allow(mostBytes, mostElements)
 	bindings, err := r.bindings(ctx)
 	if err != nil {
 		return reading{}, err

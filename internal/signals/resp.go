@@ -22,9 +22,9 @@ const (
 // before they are there, so announcements count.
 type allowance struct{ bytes, elements atomic.Int64 }
 
-func (a *allowance) reset() {
-	a.bytes.Store(mostBytes)
-	a.elements.Store(mostElements)
+func (a *allowance) allow(bytes, elements int64) {
+	a.bytes.Store(bytes)
+	a.elements.Store(elements)
 }
 
 func take(from *atomic.Int64, n int64) error {

@@ -189,6 +189,9 @@ func unknown(d *decision.Demand) string {
 // tasks is how much there is to do.
 func tasks(d *decision.Demand) string {
 	counts := fmt.Sprintf("%d tasks waiting, %d taken", d.Tasks.Ready, d.Tasks.Reserved)
+	if d.Running > 0 {
+		counts += fmt.Sprintf(", %d more running", d.Running)
+	}
 	if d.Tasks.Later > 0 {
 		counts += fmt.Sprintf(" (%d more due later)", d.Tasks.Later)
 	}
@@ -211,6 +214,8 @@ func shows(d *decision.Demand) string {
 		return fmt.Sprintf("pods at %d%% of their target for CPU", inSteps(&by))
 	case decision.MeasureMemory:
 		return fmt.Sprintf("pods at %d%% of their target for memory", inSteps(&by))
+	case decision.MeasureSilent:
+		return fmt.Sprintf("%s; %d pods of which no heartbeat is heard may run some, and", tasks(d), d.Silent)
 	case decision.MeasureAny:
 	}
 	return tasks(d)

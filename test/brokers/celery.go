@@ -106,8 +106,19 @@ func (c *Celery) Worker(t *testing.T, late bool, prefetch int) *Worker {
 	if late {
 		env = append(env, "HELD_LATE=1")
 	}
-	command := exec.Command(python, "-m", "celery", "-A", "held", "worker", "-c", "2", "-Q", "celery,emails",
-		"--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING")
+	return c.worker(t, env, "--without-heartbeat")
+}
+
+// Pod runs two tasks at a time and acknowledges early, as in a pod of that name: its heartbeats are sent.
+func (c *Celery) Pod(t *testing.T, name string, arguments ...string) *Worker {
+	t.Helper()
+	return c.worker(t, c.env, append([]string{"-n", "celery@" + name}, arguments...)...)
+}
+
+func (c *Celery) worker(t *testing.T, env []string, arguments ...string) *Worker {
+	t.Helper()
+	command := exec.Command(python, append([]string{"-m", "celery", "-A", "held", "worker", "-c", "2", "-Q", "celery,emails",
+		"--without-gossip", "--without-mingle", "-l", "WARNING"}, arguments...)...)
 	command.Env, command.Dir = env, c.dir
 	start(t, command)
 	return &Worker{command}

@@ -5,9 +5,12 @@ package brokers
 
 import (
 	"context"
+	"encoding/base64"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -63,6 +66,35 @@ func (r *Redis) Publish(t *testing.T, prefix, queue, priority string) {
 		key += separator + priority
 	}
 	r.Do(t, "LPUSH", key, "{}")
+}
+
+// Heartbeats publishes what real workers that run so many tasks were seen to publish, a heartbeat for each pod, until the test ends.
+func (r *Redis) Heartbeats(t *testing.T, tasks func() map[string]int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	t.Cleanup(func() { cancel(); <-ended })
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			for pod, active := range tasks() {
+				r.client.Publish(ctx, "/0.celeryev/worker.heartbeat", heartbeat(pod, active))
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}()
+}
+
+func heartbeat(pod string, active int) string {
+	event := fmt.Sprintf(`{"hostname": "celery@%s", "utcoffset": 0, "pid": 1, "clock": 3, "freq": 2.0, "active": %d, "processed": 1, `+
+		`"loadavg": [18.03, 12.66, 6.64], "sw_ident": "py-celery", "sw_ver": "5.2.6", "sw_sys": "Linux", "timestamp": 1795939440.5590074, `+
+		`"type": "worker-heartbeat"}`, pod, active)
+	return fmt.Sprintf(`{"body": %q, "content-encoding": "utf-8", "content-type": "application/json", "headers": {"hostname": "celery@%s"}, `+
+		`"properties": {"delivery_mode": 1, "delivery_info": {"exchange": "celeryev", "routing_key": "worker.heartbeat"}, "priority": 0, `+
+		`"body_encoding": "base64", "delivery_tag": "3d30684f-16e2-4983-9cbd-f0439f6675de"}}`, base64.StdEncoding.EncodeToString([]byte(event)), pod)
 }
 
 // Connections is how many clients but the test are connected.

@@ -63,7 +63,10 @@ func testOperatorPods(t *testing.T, cluster *localcluster.Cluster) {
 }
 
 func testOperatorUpdates(t *testing.T, admin, operator kubernetes.Interface) {
-	const only = "the operator of MemoryBudget may only remove the scheduling gate memorybudget.dev/memory from a pod"
+	const (
+		only       = "the operator of MemoryBudget may only remove the scheduling gate memorybudget.dev/memory from a pod"
+		annotation = "the operator of MemoryBudget may only change the annotation controller.kubernetes.io/pod-deletion-cost of a pod; changed: "
+	)
 	tests := map[string]struct {
 		pod    func(*corev1.Pod)
 		update func(*corev1.Pod)
@@ -89,8 +92,18 @@ func testOperatorUpdates(t *testing.T, admin, operator kubernetes.Interface) {
 		}, want: only + "; changed in spec: affinity"},
 		"GateAndDeadline":   {update: func(p *corev1.Pod) { release(p); p.Spec.ActiveDeadlineSeconds = new(int64(1)) }, want: only + "; changed in spec: activeDeadlineSeconds"},
 		"GateAndLabel":      {update: func(p *corev1.Pod) { release(p); p.Labels["app"] = "victim" }, want: only + "; changed in metadata: labels"},
-		"GateAndAnnotation": {update: func(p *corev1.Pod) { release(p); p.Annotations = nil }, want: only + "; changed in metadata: annotations"},
-		"GateAndFinalizer":  {update: func(p *corev1.Pod) { release(p); p.Finalizers = nil }, want: only + "; changed in metadata: finalizers"},
+		"GateAndAnnotation": {update: func(p *corev1.Pod) { release(p); p.Annotations = nil }, want: annotation + "note"},
+		"DeletionCost":      {update: func(p *corev1.Pod) { p.Annotations[corev1.PodDeletionCost] = "-1" }},
+		"DeletionCostAlone": {pod: func(p *corev1.Pod) { p.Annotations = nil }, update: func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.PodDeletionCost: "-1"} }},
+		"DeletionCostAnew":  {pod: func(p *corev1.Pod) { p.Annotations[corev1.PodDeletionCost] = "-1" }, update: func(p *corev1.Pod) { delete(p.Annotations, corev1.PodDeletionCost) }},
+		"DeletionCostAndAnnotation": {update: func(p *corev1.Pod) {
+			p.Annotations[corev1.PodDeletionCost], p.Annotations["note"] = "-1", "changed"
+		}, want: annotation + "note"},
+		"DeletionCostOfOthers": {
+			pod: func(p *corev1.Pod) { p.Labels = nil }, update: func(p *corev1.Pod) { p.Annotations[corev1.PodDeletionCost] = "-1" },
+			want: "the operator of MemoryBudget may only update pods that carry the label memorybudget.dev/name",
+		},
+		"GateAndFinalizer": {update: func(p *corev1.Pod) { release(p); p.Finalizers = nil }, want: only + "; changed in metadata: finalizers"},
 		"GateAndOwner": {update: func(p *corev1.Pod) {
 			release(p)
 			p.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "Node", Name: "n", UID: "u"}}
@@ -166,7 +179,7 @@ func testOperatorOtherwise(t *testing.T, admin, operator kubernetes.Interface) {
 	}
 	for name, request := range tests {
 		t.Run(name, func(t *testing.T) {
-			check(t, request(t), deniedBy("operator-pods", "the operator of MemoryBudget may only update pods, to remove the scheduling gate memorybudget.dev/memory; "+name+" is not allowed"))
+			check(t, request(t), deniedBy("operator-pods", "the operator of MemoryBudget may only update pods, to remove the scheduling gate memorybudget.dev/memory or to set a deletion cost; "+name+" is not allowed"))
 		})
 	}
 	t.Run("NotTheOperator", func(t *testing.T) {

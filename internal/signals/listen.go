@@ -1,0 +1,138 @@
+// Copyright The MemoryBudget Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package signals
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/memorybudget/memorybudget/internal/observe"
+)
+
+const (
+	// mostBeats is how many messages a second are listened to. A broker that says more is not listened to for a while: what it says would be
+	// old when it is heard.
+	mostBeats = 2 * mostWorkers
+	// silence is for how long a broker may say nothing before it is asked whether it is still there.
+	silence = 10 * time.Second
+	// messageBytes and messageElements are what it may say at once.
+	messageBytes, messageElements = 64 << 10, 10_000
+)
+
+// listens makes the heartbeats of a broker's workers be listened to while they are wanted.
+func (b *Brokers) listens(ctx context.Context, p *poller, wanted bool) {
+	switch {
+	case wanted && p.deafen == nil && !p.target.rabbitmq:
+		ctx, p.deafen = context.WithCancel(ctx)
+		p.roll.turn(observe.BrokerNotReadYet)
+		b.running.Go(func() { b.listen(ctx, p) })
+	case !wanted && p.deafen != nil:
+		p.deafen()
+		p.deafen = nil
+	}
+}
+
+// listen hears heartbeats, on a connection of its own, until it is ended.
+func (b *Brokers) listen(ctx context.Context, p *poller) {
+	retry := b.options.Interval
+	for {
+		began := b.options.Clock.Now()
+		err := b.hear(ctx, p)
+		if ctx.Err() != nil {
+			return
+		}
+		b.turn(p, stateOf(err))
+		if retry = min(2*retry, secretInterval); b.options.Clock.Since(began) > secretInterval {
+			retry = b.options.Interval
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.options.Clock.After(wait.Jitter(retry, jitter)):
+		}
+	}
+}
+
+// turn notes whether heartbeats are heard.
+func (b *Brokers) turn(p *poller, state observe.BrokerState) {
+	if p.roll.turn(state) {
+		b.options.Log.Info("The heartbeats of workers are heard otherwise", "broker", p.target.address, "is", state)
+	}
+}
+
+// hear listens on one connection. It survives whatever is said.
+func (b *Brokers) hear(ctx context.Context, p *poller) (err error) {
+	defer func() {
+		if recovered := recover(); recovered != nil {
+			err = fmt.Errorf("%w: it makes the client panic", errAnswer)
+		}
+	}()
+	limit := rate.NewLimiter(mostBeats, mostBeats)
+	return listenToRedis(ctx, p.target, b.options.Guard, func(message any) error {
+		if !limit.Allow() {
+			return errTooLong
+		}
+		switch m := message.(type) {
+		case *redis.Subscription:
+			b.turn(p, observe.BrokerRead)
+		case *redis.Message:
+			if said, ok := parseBeat(m.Payload); ok {
+				p.roll.hear(said, b.options.Clock.Now())
+			}
+		}
+		return nil
+	})
+}
+
+// channels are those on which Celery's transport for Redis publishes heartbeats, whatever prefix its keys have.
+func channels(database int) string {
+	return "*/" + strconv.Itoa(database) + "." + eventExchange + "/worker.heartbeat"
+}
+
+// listenToRedis passes on what a Redis says on these channels, until the connection ends.
+func listenToRedis(ctx context.Context, t target, guard Guard, said func(any) error) (err error) {
+	left := &allowance{}
+	left.allow(messageBytes, messageElements)
+	client := redis.NewClient(redisOptions(t, guard, left))
+	subscription := client.Subscribe(ctx)
+	end := func() error { return errors.Join(subscription.Close(), client.Close()) }
+	stop := context.AfterFunc(ctx, func() { _ = end() }) // Nothing else ends a call that waits for words.
+	defer func() {
+		if stop() {
+			_ = end()
+		}
+	}()
+	call, cancel := context.WithTimeout(ctx, callLimit)
+	err = subscription.PSubscribe(call, channels(t.database))
+	cancel()
+	if err != nil {
+		return err
+	}
+	for asked := false; ; {
+		left.allow(messageBytes, messageElements)
+		message, err := subscription.ReceiveTimeout(ctx, silence)
+		if network := net.Error(nil); errors.As(err, &network) && network.Timeout() && !asked {
+			if err := subscription.Ping(ctx); err != nil {
+				return err
+			}
+			asked = true
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		asked = false
+		if err := said(message); err != nil {
+			return err
+		}
+	}
+}
