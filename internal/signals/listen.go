@@ -7,9 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
@@ -19,11 +17,9 @@ import (
 )
 
 const (
-	// mostBeats is how many messages a second are listened to. A broker that says more is not listened to for a while: what it says would be
-	// old when it is heard.
+	// mostBeats is how many messages a second are listened to. A broker that says more is not listened to for a while: what it says
+	// would be old when it is heard.
 	mostBeats = 2 * mostWorkers
-	// silence is for how long a broker may say nothing before it is asked whether it is still there.
-	silence = 10 * time.Second
 	// messageBytes and messageElements are what it may say at once.
 	messageBytes, messageElements = 64 << 10, 10_000
 )
@@ -117,20 +113,12 @@ func listenToRedis(ctx context.Context, t target, guard Guard, said func(any) er
 	if err != nil {
 		return err
 	}
-	for asked := false; ; {
+	for {
 		left.allow(messageBytes, messageElements)
-		message, err := subscription.ReceiveTimeout(ctx, silence)
-		if network := net.Error(nil); errors.As(err, &network) && network.Timeout() && !asked {
-			if err := subscription.Ping(ctx); err != nil {
-				return err
-			}
-			asked = true
-			continue
-		}
+		message, err := subscription.Receive(ctx)
 		if err != nil {
 			return err
 		}
-		asked = false
 		if err := said(message); err != nil {
 			return err
 		}

@@ -249,8 +249,8 @@ func TestFailingWithoutSecret(t *testing.T) {
 // TestRedisReader: what the documents say a user needs is enough.
 func TestRedisReader(t *testing.T) {
 	t.Parallel()
-	commands := []string{"+select", "+scan", "+smembers", "+llen", "+lrange", "+hlen", "+hkeys", "+hstrlen", "+hmget", "+zrange"}
-	redis := brokers.StartRedis(t, "another", append([]string{"--user", "reader", "on", ">secret", "~*"}, commands...)...)
+	commands := []string{"+select", "+scan", "+smembers", "+llen", "+lrange", "+hlen", "+hkeys", "+hstrlen", "+hmget", "+zrange", "+psubscribe"}
+	redis := brokers.StartRedis(t, "another", append([]string{"--user", "reader", "on", ">secret", "~*", "&*/1.celeryev/worker.heartbeat"}, commands...)...)
 	s := newScene(t, signals.Options{})
 	s.secret("broker", map[string]string{"url": "redis://reader:secret@" + redis.Address + "/1"})
 	redis.Publish(t, "", "emails", "0")
@@ -260,6 +260,7 @@ func TestRedisReader(t *testing.T) {
 	}
 	shop := scaled(redisShop("shop"), "emails")
 	s.awaitQueues(shop, observe.Queue{Name: "emails", Ready: 1, Reserved: 1})
+	s.awaitWorkers(shop, observe.BrokerRead)
 	if failed := redis.Do(t, "ACL", "LOG"); len(failed.([]any)) > 0 {
 		t.Errorf("refused: %v", failed)
 	}
