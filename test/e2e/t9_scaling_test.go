@@ -21,12 +21,12 @@ import (
 // scalingBudget is what the tiers share in this proof: room for web and four pods of the others, of the six that they may have.
 const scalingBudget = "2560Mi"
 
-// Test9Scaling sends a burst of tasks to both queues while the web tier is under load. The tiers grow from nothing and go back
-// to it, within the budget, and every task is done exactly once.
+// Test9Scaling sends a burst of tasks to both queues while the web tier is under load. The tiers grow from nothing, and web by the CPU
+// that it uses, and go back to what they had, within the budget, and every task is done exactly once.
 func Test9Scaling(t *testing.T) {
 	s := newScene(t)
 	from := time.Now()
-	s.create(s.budget(scaledByQueues))
+	s.create(s.budget(scaledTiers))
 	s.awaitReady()
 	s.awaitCondition(v1alpha1.ConditionSignalsFresh, metav1.ConditionTrue, v1alpha1.ReasonAllFresh)
 	s.awaitPods("worker", 0)
@@ -45,8 +45,12 @@ func Test9Scaling(t *testing.T) {
 	}
 	s.awaitPods("worker", 0)
 	s.awaitPods("ml", 0)
+	s.awaitPods("web", 1)
 	line.stop()
 
+	if most := line.most("web"); most != 2 {
+		t.Errorf("web had %d replicas at most", most)
+	}
 	if most := line.most("worker"); most < 2 {
 		t.Errorf("worker had %d replicas at most", most)
 	}
@@ -59,23 +63,29 @@ func Test9Scaling(t *testing.T) {
 		t.Errorf("in %d samples: %d OOM kills, %d bytes at most, with a budget of %d", h.samples, h.oomKills, h.together, budget.Value())
 	}
 	v := s.verdict()
-	t.Logf("%d resource versions, highest exposure %d MiB, most memory %d MiB, at most %d pods of worker and %d of ml",
-		v.Changes, v.Highest>>20, h.together>>20, line.most("worker"), line.most("ml"))
+	t.Logf("%d resource versions, highest exposure %d MiB, most memory %d MiB, at most %d pods of web, %d of worker and %d of ml",
+		v.Changes, v.Highest>>20, h.together>>20, line.most("web"), line.most("worker"), line.most("ml"))
 	must(t, write(filepath.Join(settings.results, "scaling.svg"), line.svg(s.memoryOverTime(from), budget.Value())))
 }
 
-// scaledByQueues lets worker and ml follow their queues from zero, and go back soon.
-func scaledByQueues(mb *v1alpha1.MemoryBudget) {
+// scaledTiers lets worker and ml follow their queues from zero, and web the CPU that it uses, and all go back soon.
+func scaledTiers(mb *v1alpha1.MemoryBudget) {
 	mb.Spec.Memory = resource.MustParse(scalingBudget)
 	mb.Spec.Reserve = new(v1alpha1.Reserve("0"))
-	tier(mb, "web").Replicas.Desired = new(int32(1))
-	for _, name := range []string{"worker", "ml"} {
+	for name, replicas := range map[string]v1alpha1.Replicas{
+		"web":    {Min: new(int32(1)), Max: new(int32(2))},
+		"worker": {Min: new(int32(0)), Max: tier(mb, "worker").Replicas.Max},
+		"ml":     {Min: new(int32(0)), Max: tier(mb, "ml").Replicas.Max},
+	} {
 		scaled := tier(mb, name)
-		scaled.Replicas.Min, scaled.Replicas.Desired = new(int32(0)), nil
+		scaled.Replicas = &replicas
 		scaled.Scaling = &v1alpha1.Scaling{Behavior: &v1alpha1.ScalingBehavior{
 			ScaleDown: &v1alpha1.ScalingRules{StabilizationWindowSeconds: new(int32(30))},
 		}}
 	}
+	tier(mb, "web").Scaling.Metrics = []v1alpha1.Metric{{Resource: &v1alpha1.ResourceMetric{
+		Name: v1alpha1.ResourceMetricCPU, TargetAverageValue: new(resource.MustParse("100m")),
+	}}}
 }
 
 // moment is what tiers wanted and got at a time.
@@ -167,7 +177,8 @@ func (s *scene) memoryOverTime(from time.Time) []point {
 func (l *timeline) svg(memory []point, budget int64) []byte {
 	begin, end := l.moments[0].at, l.moments[len(l.moments)-1].at
 	p := plot{begin: begin, end: end}
-	for i, tier := range []string{"worker", "ml"} {
+	scaled := []string{"web", "worker", "ml"}
+	for i, tier := range scaled {
 		asked, granted := []point{}, []point{}
 		for _, m := range l.moments {
 			asked = append(asked, point{m.at, float64(min(m.desired[tier], 12))})
@@ -182,6 +193,6 @@ func (l *timeline) svg(memory []point, budget int64) []byte {
 		}
 	}
 	limit := float64(budget >> 20)
-	p.panel(2, fmt.Sprintf("memory of all pods in MiB, and the budget of %.0f", limit), limit, []point{{begin, limit}, {end, limit}}, mib)
+	p.panel(len(scaled), fmt.Sprintf("memory of all pods in MiB, and the budget of %.0f", limit), limit, []point{{begin, limit}, {end, limit}}, mib)
 	return p.document()
 }
