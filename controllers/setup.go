@@ -26,7 +26,8 @@ import (
 
 // SetupWithManager registers the reconciler. It is woken by a change of a resource and by everything
 // that a decision reads: the pods that leave are what growth waits for. Its own write of a status
-// wakes it as well, since no decision is made before the cache shows that write; and so does what is learned of its broker and of what its pods use.
+// wakes it as well, since no decision is made before the cache shows that write; and so does what is learned of its
+// broker and of what its pods use.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	collector, err := registered(r.metrics)
 	if err != nil {

@@ -118,7 +118,7 @@ func changed(value reflect.Value, place string, check func(place string)) {
 }
 
 func changedFields(value reflect.Value, place string, check func(place string)) {
-	if quantity, ok := value.Addr().Interface().(*resource.Quantity); ok {
+	if quantity, ok := reflect.TypeAssert[*resource.Quantity](value.Addr()); ok {
 		before := quantity.DeepCopy()
 		quantity.Add(resource.MustParse("1"))
 		check(place)

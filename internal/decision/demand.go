@@ -30,8 +30,9 @@ const (
 	MeasureSilent Measure = "Silent"
 	// MeasureAny is whether there are tasks at all. It keeps a tier that scales by their wait from going to zero while they run.
 	MeasureAny Measure = "Any"
-	// MeasureCPU and MeasureMemory are what the pods use, compared with what they are meant to.
-	MeasureCPU    Measure = "CPU"
+	// MeasureCPU is the CPU that the pods use, compared with what they are meant to.
+	MeasureCPU Measure = "CPU"
+	// MeasureMemory is the working set of the pods, compared with what it is meant to be.
 	MeasureMemory Measure = "Memory"
 )
 
@@ -55,7 +56,7 @@ type Demand struct {
 	WaitUnknown bool
 }
 
-// ByUsage: what the pods use is one of the metrics.
+// ByUsage says whether what the pods use is one of the metrics.
 func (d *Demand) ByUsage() bool {
 	return slices.Contains(d.Measures, MeasureCPU) || slices.Contains(d.Measures, MeasureMemory)
 }

@@ -38,28 +38,25 @@ func (m Metric) asksByUsage(in *Input) int32 {
 		return in.lastOne(in.Replicas)
 	}
 	grows := sum.value > sum.target
-	uncertain := false
-	for _, p := range m.Pods {
-		switch {
-		case p.Starting && grows:
-			sum.add(0, p.Target)
-		case p.Starting || !p.Missing:
-			continue
-		case grows:
-			sum.add(0, p.Target)
-		default:
-			sum.add(p.Assumed, p.Target)
-		}
-		uncertain = true
-	}
+	sum.assume(m.Pods, grows)
 	asked := sum.asks()
-	switch {
-	case within(in, sum.value, sum.target), uncertain && (sum.value > sum.target) != grows:
-		return in.lastOne(in.Replicas)
-	case grows && asked < in.Replicas, !grows && asked > in.Replicas:
+	turned := sum.value > sum.target != grows || grows && asked < in.Replicas || !grows && asked > in.Replicas
+	if turned || within(in, sum.value, sum.target) {
 		return in.lastOne(in.Replicas)
 	}
 	return in.lastOne(max(asked, 1))
+}
+
+// assume adds the pods that do not tell of the demand, with what makes the change smaller.
+func (m *measured) assume(pods []Pod, grows bool) {
+	for _, p := range pods {
+		switch {
+		case grows && (p.Starting || p.Missing):
+			m.add(0, p.Target)
+		case p.Missing && !p.Starting:
+			m.add(p.Assumed, p.Target)
+		}
+	}
 }
 
 // lastOne leaves it to the other metrics, where there are any, whether there is to be a pod at all: one that is idle uses something too.

@@ -158,7 +158,7 @@ func ScaledQueues(mb *v1alpha1.MemoryBudget) []string {
 	return slices.Compact(queues)
 }
 
-// ScalesByQueue: the queues of a tier are one of its metrics, which they are by default where it has any.
+// ScalesByQueue says whether the queues of a tier are one of its metrics, which they are by default.
 func ScalesByQueue(tier *v1alpha1.Tier) bool {
 	if tier.Celery == nil || tier.Scaling == nil {
 		return false

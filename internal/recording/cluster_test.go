@@ -98,7 +98,8 @@ func scale(s *observe.Snapshot, d *appsv1.Deployment) {
 			sets = append(sets, s.ReplicaSets[i])
 		}
 	}
-	s.ReplicaSets = append(sets, set)
+	sets = append(sets, set)
+	s.ReplicaSets = sets
 	var pods []corev1.Pod
 	have := int32(0)
 	for i := range s.Pods {

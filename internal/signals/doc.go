@@ -22,6 +22,6 @@
 // of such a broker, at addresses that a guard allows, each reading bounded in time and bytes; no redirect is followed, and
 // of what it answers nothing is passed on but names of queues and, of those that tiers scale by, how many tasks there are, the
 // first ETA among them and when the oldest was published, and how many tasks run on hosts with names of the resource's pods. Of
-// tasks, nothing but that is looked at. Errors become one of a few states (observe.BrokerState): no word of a broker, and nothing of a URL but
-// host and port, reaches a status, an event or a log.
+// tasks, nothing but that is looked at. Errors become one of a few states (observe.BrokerState): no word of a broker, and nothing
+// of a URL but host and port, reaches a status, an event or a log.
 package signals

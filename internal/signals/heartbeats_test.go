@@ -227,7 +227,10 @@ func TestListeningEnds(t *testing.T) {
 		})
 	}()
 	select {
-	case <-ended:
+	case err := <-ended:
+		if err == nil {
+			t.Error("it ended as if the broker had")
+		}
 	case <-time.After(5 * time.Second):
 		t.Error("it goes on")
 	}

@@ -22,8 +22,8 @@ const (
 // before they are there, so announcements count.
 type allowance struct{ bytes, elements atomic.Int64 }
 
-func (a *allowance) allow(bytes, elements int64) {
-	a.bytes.Store(bytes)
+func (a *allowance) allow(size, elements int64) {
+	a.bytes.Store(size)
 	a.elements.Store(elements)
 }
 

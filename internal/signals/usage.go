@@ -187,12 +187,15 @@ func (u *Usage) read(ctx context.Context) {
 	wake(ctx, u.events, concerned)
 }
 
-func (u *Usage) list(ctx context.Context) (map[client.ObjectKey][]observe.PodUsage, error) {
+// podUsages are what pods use, by the resource that their label names.
+type podUsages map[client.ObjectKey][]observe.PodUsage
+
+func (u *Usage) list(ctx context.Context) (podUsages, error) {
 	namespaces := u.options.Namespaces
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}
-	pods := map[client.ObjectKey][]observe.PodUsage{}
+	pods := podUsages{}
 	for _, namespace := range namespaces {
 		list := &metricsv1beta1.PodMetricsList{}
 		if err := u.options.Client.List(ctx, list, client.InNamespace(namespace), client.HasLabels{v1alpha1.NameLabel}); err != nil {
@@ -226,7 +229,7 @@ func usageOf(item *metricsv1beta1.PodMetrics) (observe.PodUsage, bool) {
 }
 
 // take files a reading. What was read stays known when nothing can be read.
-func (u *Usage) take(pods map[client.ObjectKey][]observe.PodUsage, err error) (before, after observe.UsageState, concerned []client.ObjectKey) {
+func (u *Usage) take(pods podUsages, err error) (before, after observe.UsageState, concerned []client.ObjectKey) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := u.options.Clock.Now()

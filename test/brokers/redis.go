@@ -94,7 +94,8 @@ func heartbeat(pod string, active int) string {
 		`"type": "worker-heartbeat"}`, pod, active)
 	return fmt.Sprintf(`{"body": %q, "content-encoding": "utf-8", "content-type": "application/json", "headers": {"hostname": "celery@%s"}, `+
 		`"properties": {"delivery_mode": 1, "delivery_info": {"exchange": "celeryev", "routing_key": "worker.heartbeat"}, "priority": 0, `+
-		`"body_encoding": "base64", "delivery_tag": "3d30684f-16e2-4983-9cbd-f0439f6675de"}}`, base64.StdEncoding.EncodeToString([]byte(event)), pod)
+		`"body_encoding": "base64", "delivery_tag": "3d30684f-16e2-4983-9cbd-f0439f6675de"}}`,
+		base64.StdEncoding.EncodeToString([]byte(event)), pod)
 }
 
 // Connections is how many clients but the test are connected.

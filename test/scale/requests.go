@@ -57,7 +57,7 @@ func (r *requests) read() ([]request, error) {
 	for {
 		line, err := reader.ReadBytes('\n')
 		if err != nil {
-			return all, nil //nolint:nilerr // The rest of a line is read the next time.
+			return all, nil // The rest of a line is read the next time.
 		}
 		r.offset += int64(len(line))
 		var q request

@@ -196,7 +196,8 @@ func (s *scene) tell(all []request) {
 func (s *scene) sayMemory(when string) error {
 	figures, err := s.operator.memory()
 	if err == nil {
-		s.say("memory, %s: resident %d MiB, of it %d MiB not of files; peak %d MiB", when, figures["VmRSS"]>>10, figures["RssAnon"]>>10, figures["VmHWM"]>>10)
+		s.say("memory, %s: resident %d MiB, of it %d MiB not of files; peak %d MiB", when,
+			figures["VmRSS"]>>10, figures["RssAnon"]>>10, figures["VmHWM"]>>10)
 	}
 	return err
 }

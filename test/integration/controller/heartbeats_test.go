@@ -5,6 +5,7 @@ package controller
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -87,16 +88,7 @@ func (s *scene) costsComeFirst(busy string) {
 				continue
 			}
 			if *o.Spec.Replicas < replicas && *o.Spec.Replicas > 0 {
-				var first []string
-				for name, cost := range costs {
-					if cost != "" {
-						first = append(first, cost)
-					}
-					if name == busy && cost != "" {
-						s.t.Errorf("the busy pod was to go first")
-					}
-				}
-				shrinks = append(shrinks, fmt.Sprintf("%d to %d: %v", replicas, *o.Spec.Replicas, first))
+				shrinks = append(shrinks, fmt.Sprintf("%d to %d: %v", replicas, *o.Spec.Replicas, s.first(costs, busy)))
 			}
 			replicas = *o.Spec.Replicas
 		}
@@ -104,4 +96,13 @@ func (s *scene) costsComeFirst(busy string) {
 	if diff := cmp.Diff([]string{"3 to 1: [-1 -1]"}, shrinks); diff != "" {
 		s.t.Errorf("shrinks and the costs then (-want +got):\n%s", diff)
 	}
+}
+
+// first are the costs of the pods that are to go before others, which the busy one is not.
+func (s *scene) first(costs map[string]string, busy string) []string {
+	s.t.Helper()
+	if costs[busy] != "" {
+		s.t.Errorf("the busy pod was to go first")
+	}
+	return slices.DeleteFunc(slices.Collect(maps.Values(costs)), func(cost string) bool { return cost == "" })
 }

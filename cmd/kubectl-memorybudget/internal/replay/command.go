@@ -89,7 +89,7 @@ func (o *options) run(files []string) error {
 			o.fail("error: %s: %v", file, err)
 		}
 	}
-	if err := o.series.print(o.Out, o.output); err != nil {
+	if err := o.series.writeTo(o.Out, o.output); err != nil {
 		return err
 	}
 	o.tell("%s", o.counts)

@@ -43,9 +43,9 @@ func (s *series) add(snapshot *observe.Snapshot, recorded json.RawMessage, tier 
 func figures(t *v1alpha1.TierStatus) []string {
 	waiting, taken, demand, limitedBy := "", "", "", ""
 	if d := t.Demand; d != nil {
-		waiting, taken, demand, limitedBy = number(d.ReadyTasks), number(d.ReservedTasks), number(d.Replicas), string(d.LimitedBy)
+		waiting, taken, demand, limitedBy = number(d.ReadyTasks), number(d.ReservedTasks), number(d.Replicas), d.LimitedBy
 	}
-	return []string{waiting, taken, demand, limitedBy, number(t.Desired), number(t.Granted), number(t.Ready), string(t.LimitedBy)}
+	return []string{waiting, taken, demand, limitedBy, number(t.Desired), number(t.Granted), number(t.Ready), t.LimitedBy}
 }
 
 func number[T int32 | int64](n *T) string {
@@ -56,7 +56,7 @@ func number[T int32 | int64](n *T) string {
 }
 
 // print prints the series, if it is what is asked for.
-func (s *series) print(w io.Writer, format string) error {
+func (s *series) writeTo(w io.Writer, format string) error {
 	rows := append([][]string{columns}, s.rows...)
 	switch format {
 	case "table":
