@@ -168,6 +168,7 @@ func TestScalingHeld(t *testing.T) {
 	redis := s.scaling("secret")
 	s.awaitReplicas(map[string]int{"web": 1, "worker": 0})
 	s.update("shop", func(mb *v1alpha1.MemoryBudget) { mb.Spec.Policy = v1alpha1.PolicyRecommend })
+	s.awaitSeen()
 	publish(t, redis, "emails", 4)
 	s.awaitDemand("worker", "the recommendation", func(t v1alpha1.TierStatus) bool { return *t.Desired == 2 && *t.Granted == 2 })
 	s.settle()
@@ -177,6 +178,7 @@ func TestScalingHeld(t *testing.T) {
 
 	pause := func(pause v1alpha1.Pause) {
 		s.update("shop", func(mb *v1alpha1.MemoryBudget) { mb.Spec.Pause = pause })
+		s.awaitSeen()
 	}
 	pause(v1alpha1.PauseHold)
 	publish(t, redis, "emails", 4)

@@ -24,8 +24,8 @@ import (
 )
 
 const (
-	// patience bounds each wait for something that must happen.
-	patience = 90 * time.Second
+	// patience bounds each wait for something that must happen. After a jump of the demand, going to zero takes 75 seconds.
+	patience = 3 * time.Minute
 	// interval is how often a condition is looked at.
 	interval = 40 * time.Millisecond
 	// quietPeriod is how long nothing may happen where nothing must.

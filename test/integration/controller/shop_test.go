@@ -100,6 +100,12 @@ func (s *scene) awaitStatus(what string, check func(*v1alpha1.MemoryBudget) erro
 	return mb
 }
 
+// awaitSeen waits until the operator has seen the last edit of the resource.
+func (s *scene) awaitSeen() {
+	s.t.Helper()
+	s.awaitStatus("the edit to be seen", func(*v1alpha1.MemoryBudget) error { return nil })
+}
+
 // awaitReady waits until the shop is Ready.
 func (s *scene) awaitReady() *v1alpha1.MemoryBudget {
 	s.t.Helper()
