@@ -65,7 +65,6 @@ func TestIdlePodsGoFirst(t *testing.T) {
 	}
 	s.costsComeFirst(busy)
 	s.settle()
-	s.quiet()
 
 	running.Store(0)
 	s.awaitReplicas(map[string]int{"web": 1, "worker": 0})

@@ -200,7 +200,7 @@ func TestCompletion(t *testing.T) {
 		args []string
 		want string
 	}{
-		"commands": {args: []string{"memorybudget", "re"}, want: "resume\tLet the operator change tiers again\n:4\n"},
+		"commands": {args: []string{"memorybudget", "re"}, want: "replay\tMake the decisions of a recording again\nresume\tLet the operator change tiers again\n:4\n"},
 		"names":    {args: []string{"memorybudget", "status", "-n", ns, "sh"}, want: "shed\nshop\n:4\n"},
 		"further":  {args: []string{"memorybudget", "pause", "-n", ns, "shop", "sh"}, want: "shed\n:4\n"},
 		"formats":  {args: []string{"memorybudget", "status", "-o", ""}, want: "table\njson\nyaml\nkyaml\nname\ngo-template\ngo-template-file\ntemplate\ntemplatefile\njsonpath\njsonpath-as-json\njsonpath-file\n:4\n"},
