@@ -41,7 +41,7 @@ func (s *scene) installMetricsAPI() {
 		},
 	}
 	// It stays: while an API goes away, no namespace can be deleted.
-	if err := admin.Create(s.t.Context(), crd); client.IgnoreAlreadyExists(err) != nil {
+	if err := client.IgnoreAlreadyExists(admin.Create(s.t.Context(), crd)); err != nil {
 		s.t.Fatal(err)
 	}
 	eventually(s.t, "the metrics API to be served", func(ctx context.Context) error {
