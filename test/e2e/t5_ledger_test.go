@@ -173,21 +173,21 @@ func (s *scene) removeTier() {
 
 func (s *scene) deletePods() {
 	s.behindItsBack(func() {
-		for _, pod := range append(s.pods("worker"), s.pods("ml")...) {
+		pods := slices.Concat(s.pods("worker"), s.pods("ml"), s.pods("web")[:1])
+		for _, pod := range pods {
 			must(s.t, admin.Delete(s.t.Context(), pod))
 		}
-		must(s.t, admin.Delete(s.t.Context(), s.pods("web")[0]))
+		s.awaitGone(pods)
 	})
-	s.replaced()
 }
 
-// replaced waits until no pod is on its way out.
-func (s *scene) replaced() {
+// awaitGone waits until none of these pods is there any more.
+func (s *scene) awaitGone(pods []*corev1.Pod) {
 	s.t.Helper()
 	eventually(s.t, patience, "the pods that were taken to be gone", func(context.Context) error {
 		for _, pod := range s.pods("") {
-			if pod.DeletionTimestamp != nil {
-				return errors.New(pod.Name + " is still going")
+			if slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return p.UID == pod.UID }) {
+				return errors.New(pod.Name + " is still there")
 			}
 		}
 		return nil
@@ -283,12 +283,14 @@ func (s *scene) drainNode() {
 	cordon(true)
 	defer cordon(false)
 	s.behindItsBack(func() {
+		var evicted []*corev1.Pod
 		for _, pod := range s.pods("") {
 			if pod.Spec.NodeName == node {
 				s.evictPod(pod)
+				evicted = append(evicted, pod)
 			}
 		}
-		s.replaced()
+		s.awaitGone(evicted)
 	})
 	s.awaitReady()
 	for _, pod := range s.pods("") {
