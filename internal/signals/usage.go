@@ -29,6 +29,8 @@ import (
 const (
 	// usageInterval is how often the metrics API is asked: the sync period of a HorizontalPodAutoscaler.
 	usageInterval = 15 * time.Second
+	// gathering is how long those that begin to ask are waited for: an operator that starts finds many one after the other.
+	gathering = time.Second
 	// newFor is for how long each reading of a new pod concerns its resource: it may count by then.
 	newFor = 6 * time.Minute
 	// noticed is by which part of the target a pod's use has to move to concern its resource, as a divisor.
@@ -157,13 +159,31 @@ func (u *Usage) Start(ctx context.Context) error {
 		if u.wanted() {
 			u.read(ctx)
 		}
-		select {
-		case <-ctx.Done():
+		if !u.rest(ctx) {
 			return nil
-		case <-u.asked:
-		case <-u.options.Clock.After(wait.Jitter(u.options.Interval, jitter)):
 		}
 	}
+}
+
+// rest waits until it is time to ask again, or a while after somebody new asks. It is false when the context ends first.
+func (u *Usage) rest(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-u.options.Clock.After(wait.Jitter(u.options.Interval, jitter)):
+		return true
+	case <-u.asked:
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-u.options.Clock.After(min(gathering, u.options.Interval)):
+	}
+	select {
+	case <-u.asked: // By one that is asked for now.
+	default:
+	}
+	return true
 }
 
 func (u *Usage) wanted() bool {

@@ -195,3 +195,42 @@ func TestUsageFails(t *testing.T) {
 		})
 	}
 }
+
+// TestUsageGathers: resources that begin to ask one after the other, as they do when the operator starts, are asked for together.
+func TestUsageGathers(t *testing.T) {
+	s := newUsageScene(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- s.usage.Start(ctx) }()
+	s.awaitTimers(1)
+	for _, name := range []string{"a", "b", "c"} {
+		s.usage.Usage(scalesByCPU("default", name))
+		s.awaitTimers(2)
+	}
+	if len(s.api.listed) != 0 {
+		t.Error("asked for the first alone")
+	}
+	s.clock.Step(gathering)
+	for woken := map[string]bool{}; len(woken) < 3; {
+		select {
+		case e := <-s.usage.Events():
+			woken[e.Object.GetName()] = true
+		case <-time.After(5 * time.Second):
+			t.Fatalf("woken: %v", woken)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil || len(s.api.listed) != 1 {
+		t.Errorf("asked %d times, %v", len(s.api.listed), err)
+	}
+}
+
+// awaitTimers waits until so many timers have been set and are not over.
+func (s *usageScene) awaitTimers(n int) {
+	s.t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); s.clock.Waiters() < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%d timers", s.clock.Waiters())
+		}
+	}
+}

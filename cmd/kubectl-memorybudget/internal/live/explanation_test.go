@@ -69,6 +69,13 @@ func TestExplanations(t *testing.T) {
 			wants(s, 3, 3, 3, v1alpha1.DemandLimitedByNone, v1alpha1.LimitedByNone)
 			mb.Spec.Tiers[1].Scaling.Metrics = []v1alpha1.Metric{{Queue: &v1alpha1.QueueMetric{TargetWaitSeconds: new(int32(30))}}}
 		},
+		"usage": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
+			wants(s, 4, 4, 4, v1alpha1.DemandLimitedByNone, v1alpha1.LimitedByNone)
+			s.Demand.ReadyTasks, s.Demand.ReservedTasks, s.Demand.LaterTasks, s.Demand.PercentOfTarget = nil, nil, nil, new(int32(160))
+			mb.Spec.Tiers[1].Scaling.Metrics = []v1alpha1.Metric{{Resource: &v1alpha1.ResourceMetric{
+				Name: v1alpha1.ResourceMetricCPU, TargetAverageUtilization: new(int32(70)),
+			}}}
+		},
 		"unreported": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
 			*s = v1alpha1.TierStatus{Name: "other"}
 			mb.Generation++

@@ -55,7 +55,7 @@ func number[T int32 | int64](n *T) string {
 	return strconv.FormatInt(int64(*n), 10)
 }
 
-// print prints the series, if it is what is asked for.
+// writeTo prints the series, if it is what is asked for.
 func (s *series) writeTo(w io.Writer, format string) error {
 	rows := append([][]string{columns}, s.rows...)
 	switch format {
