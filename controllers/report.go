@@ -142,7 +142,7 @@ func stalled(previous, next *v1alpha1.MemoryBudgetStatus) []events.Event {
 
 // tell records events.
 func (r *Reconciler) tell(mb *v1alpha1.MemoryBudget, happened []events.Event) {
-	for _, e := range happened {
+	for _, e := range events.Joined(happened) {
 		r.recorder.Eventf(mb, nil, e.Type, e.Reason, e.Action, "%s", e.Note)
 	}
 }

@@ -7,6 +7,7 @@ package events
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,6 +36,21 @@ func newEvent(kind, reason, action, format string, args ...any) Event {
 		note = strings.ToValidUTF8(note[:maxNote-3], "") + "..."
 	}
 	return Event{Type: kind, Reason: reason, Action: action, Note: note}
+}
+
+// Joined makes one event of those that the API server would take for one: it counts events of an object that differ in nothing
+// but their notes, and keeps the first note.
+func Joined(happened []Event) []Event {
+	var joined []Event
+	for _, e := range happened {
+		same := slices.IndexFunc(joined, func(o Event) bool { return o.Type == e.Type && o.Reason == e.Reason && o.Action == e.Action })
+		if same < 0 {
+			joined = append(joined, e)
+			continue
+		}
+		joined[same] = newEvent(e.Type, e.Reason, e.Action, "%s; %s", joined[same].Note, e.Note)
+	}
+	return joined
 }
 
 // Created tells that the Deployment of a tier was made.
