@@ -22,6 +22,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/metrics"
+	"github.com/memorybudget/memorybudget/internal/observe"
 )
 
 // SetupWithManager registers the reconciler. It is woken by a change of a resource and by everything
@@ -35,15 +36,17 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	}
 	r.metrics = collector
 	byLabel := handler.EnqueueRequestsFromMapFunc(resourceOf)
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("memorybudget").
-		For(&v1alpha1.MemoryBudget{}).
-		Watches(&appsv1.Deployment{}, byLabel).
-		Watches(&appsv1.ReplicaSet{}, byLabel).
-		Watches(&corev1.Pod{}, byLabel).
-		Watches(&corev1.Service{}, byLabel).
-		Watches(&corev1.ConfigMap{}, byLabel).
-		Watches(&policyv1.PodDisruptionBudget{}, byLabel).
+	builder := ctrl.NewControllerManagedBy(mgr).Named("memorybudget").For(&v1alpha1.MemoryBudget{})
+	for _, object := range []client.Object{
+		&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{}, &corev1.Service{}, &corev1.ConfigMap{}, &policyv1.PodDisruptionBudget{},
+	} {
+		// The informers start with the manager, so there is nothing to wait for.
+		if err := mgr.GetFieldIndexer().IndexField(context.Background(), object, observe.ResourceIndex, observe.ResourceOf); err != nil {
+			return fmt.Errorf("indexing %T by resource: %w", object, err)
+		}
+		builder.Watches(object, byLabel)
+	}
+	return builder.
 		WatchesRawSource(source.Channel(r.brokers.Events(), &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(source.Channel(r.usage.Events(), &handler.EnqueueRequestForObject{})).
 		Complete(r)
@@ -60,12 +63,11 @@ func registered(collector *metrics.Collector) (*metrics.Collector, error) {
 	return collector, err
 }
 
-// resourceOf is the resource that an object says it belongs to. Memory is counted by label, whoever
-// owns the pod.
+// resourceOf is the resource that an object says it belongs to.
 func resourceOf(_ context.Context, object client.Object) []reconcile.Request {
-	name := object.GetLabels()[v1alpha1.NameLabel]
-	if name == "" {
-		return nil
+	var all []reconcile.Request
+	for _, name := range observe.ResourceOf(object) {
+		all = append(all, reconcile.Request{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}})
 	}
-	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+	return all
 }

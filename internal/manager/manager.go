@@ -15,12 +15,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/selection"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -35,6 +35,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/controllers"
+	"github.com/memorybudget/memorybudget/internal/observe"
 	"github.com/memorybudget/memorybudget/internal/recording"
 	"github.com/memorybudget/memorybudget/internal/signals"
 )
@@ -176,17 +177,21 @@ func cacheOptions(namespaces []string) cache.Options {
 	if err != nil {
 		panic(err) // The label is a constant.
 	}
-	selected := cache.ByObject{Label: labels.NewSelector().Add(*ours)}
+	selector := labels.NewSelector().Add(*ours)
+	packed := func(strip func(client.Object)) cache.ByObject {
+		return cache.ByObject{Label: selector, Transform: packedWithout(strip)}
+	}
+	nothing := func(client.Object) {}
 	options := cache.Options{
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
-			&appsv1.Deployment{}:            selected,
-			&appsv1.ReplicaSet{}:            {Label: selected.Label, Transform: stripRecord},
-			&corev1.Pod{}:                   selected,
-			&corev1.Service{}:               selected,
-			&policyv1.PodDisruptionBudget{}: selected,
-			&corev1.ConfigMap{}:             {Label: selected.Label, Transform: stripData},
+			&appsv1.Deployment{}:            packed(nothing),
+			&appsv1.ReplicaSet{}:            packed(record),
+			&corev1.Pod{}:                   packed(nothing),
+			&corev1.Service{}:               packed(nothing),
+			&policyv1.PodDisruptionBudget{}: packed(nothing),
+			&corev1.ConfigMap{}:             packed(data),
 		},
 	}
 	if len(namespaces) > 0 {
@@ -198,22 +203,27 @@ func cacheOptions(namespaces []string) cache.Options {
 	return options
 }
 
-// stripData drops the content of ConfigMaps: they are immutable and named by its hash.
-func stripData(object any) (any, error) {
-	if configMap, ok := object.(*corev1.ConfigMap); ok {
-		configMap.Data, configMap.BinaryData = nil, nil
-		configMap.SetManagedFields([]metav1.ManagedFieldsEntry(nil))
+// packedWithout is a transform of the cache that packs objects without a part that nobody reads.
+func packedWithout(strip func(client.Object)) toolscache.TransformFunc {
+	packer := &observe.Packer{}
+	return func(object any) (any, error) {
+		if full, ok := object.(client.Object); ok {
+			strip(full)
+		}
+		return packer.Pack(object)
 	}
-	return object, nil
 }
 
-// stripRecord drops the record of the template, which the Deployment controller copies to ReplicaSets and nobody reads there.
-func stripRecord(object any) (any, error) {
-	if set, ok := object.(*appsv1.ReplicaSet); ok {
-		delete(set.Annotations, v1alpha1.TemplateAnnotation)
-		set.SetManagedFields([]metav1.ManagedFieldsEntry(nil))
+// data is the content of a ConfigMap: they are immutable and named by its hash.
+func data(object client.Object) {
+	if configMap, ok := object.(*corev1.ConfigMap); ok {
+		configMap.Data, configMap.BinaryData = nil, nil
 	}
-	return object, nil
+}
+
+// record is that of the template, which the Deployment controller copies to ReplicaSets and nobody reads there.
+func record(object client.Object) {
+	delete(object.GetAnnotations(), v1alpha1.TemplateAnnotation)
 }
 
 func addProbes(mgr ctrl.Manager) error {

@@ -8,7 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 )
@@ -79,19 +81,31 @@ func TestTheCacheHoldsOnlyWhatIsOurs(t *testing.T) {
 	}
 }
 
-func TestReplicaSetsAreCachedWithoutTheRecordOfTheTemplate(t *testing.T) {
-	set := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{
-		Annotations:   map[string]string{v1alpha1.TemplateAnnotation: "{}", "deployment.kubernetes.io/desired-replicas": "2"},
-		ManagedFields: []metav1.ManagedFieldsEntry{{Manager: "kube-controller-manager"}},
-	}}
-	got, err := stripRecord(set)
-	if err != nil {
-		t.Fatal(err)
+// TestWhatNobodyReadsIsNotCached: the record of the template in ReplicaSets, and the content of ConfigMaps.
+func TestWhatNobodyReadsIsNotCached(t *testing.T) {
+	cases := map[string]struct {
+		strip      func(client.Object)
+		full, want client.Object
+	}{
+		"a ReplicaSet": {
+			strip: record,
+			full: &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{
+				Annotations: map[string]string{v1alpha1.TemplateAnnotation: "{}", "deployment.kubernetes.io/desired-replicas": "2"},
+			}},
+			want: &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"deployment.kubernetes.io/desired-replicas": "2"}}},
+		},
+		"a ConfigMap": {
+			strip: data,
+			full:  &corev1.ConfigMap{Data: map[string]string{"a": "b"}, BinaryData: map[string][]byte{"c": nil}, Immutable: new(true)},
+			want:  &corev1.ConfigMap{Immutable: new(true)},
+		},
 	}
-	want := &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{
-		Annotations: map[string]string{"deployment.kubernetes.io/desired-replicas": "2"},
-	}}
-	if diff := cmp.Diff(any(want), got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tc.strip(tc.full)
+			if diff := cmp.Diff(tc.want, tc.full); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }

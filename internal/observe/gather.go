@@ -5,6 +5,7 @@ package observe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,9 +28,21 @@ type Child struct {
 	Name string
 }
 
+// ResourceIndex is the index of the cache by which it finds the objects of a resource, as ResourceOf names it.
+const ResourceIndex = "memorybudget"
+
+// ResourceOf is the name of the resource that an object says it belongs to, in its namespace; none where it does not. Memory is
+// counted by label, whoever owns the pod.
+func ResourceOf(object client.Object) []string {
+	if name := object.GetLabels()[v1alpha1.NameLabel]; name != "" {
+		return []string{name}
+	}
+	return nil
+}
+
 // Reader gathers snapshots.
 type Reader struct {
-	// Cache holds the objects with our labels.
+	// Cache holds the objects with our labels, packed by a Packer or not, with ResourceIndex for each kind.
 	Cache client.Reader
 	// Live asks the API server.
 	Live client.Reader
@@ -79,7 +92,7 @@ type readLists struct {
 }
 
 func (l *readLists) read(ctx context.Context, reader client.Reader, mb *v1alpha1.MemoryBudget) error {
-	options := []client.ListOption{client.InNamespace(mb.Namespace), client.MatchingLabels{v1alpha1.NameLabel: mb.Name}}
+	options := []client.ListOption{client.InNamespace(mb.Namespace), client.MatchingFields{ResourceIndex: mb.Name}}
 	for _, list := range []client.ObjectList{
 		&l.deployments, &l.replicaSets, &l.pods, &l.services, &l.pdbs, &l.configMaps,
 	} {
@@ -87,7 +100,8 @@ func (l *readLists) read(ctx context.Context, reader client.Reader, mb *v1alpha1
 			return fmt.Errorf("listing %T: %w", list, err)
 		}
 	}
-	return nil
+	return errors.Join(unpack(l.deployments.Items), unpack(l.replicaSets.Items), unpack(l.pods.Items),
+		unpack(l.services.Items), unpack(l.pdbs.Items), unpack(l.configMaps.Items))
 }
 
 func (l *readLists) labelled() []client.Object {

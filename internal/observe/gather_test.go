@@ -36,6 +36,17 @@ func meta(namespace, name, owner string) metav1.ObjectMeta {
 	return m
 }
 
+// cache is one with the index that snapshots are gathered by.
+func cache() *fake.ClientBuilder {
+	builder := fake.NewClientBuilder()
+	for _, object := range []client.Object{
+		&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{}, &corev1.Service{}, &corev1.ConfigMap{}, &policyv1.PodDisruptionBudget{},
+	} {
+		builder.WithIndex(object, observe.ResourceIndex, observe.ResourceOf)
+	}
+	return builder
+}
+
 // found is what a snapshot holds, by name.
 type found struct {
 	Deployments, Services, DisruptionBudgets, ConfigMaps, ReplicaSets, Pods []string
@@ -119,7 +130,7 @@ func TestGather(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			reader := observe.Reader{
-				Cache: fake.NewClientBuilder().WithObjects(tc.cached...).Build(),
+				Cache: cache().WithObjects(tc.cached...).Build(),
 				Live:  fake.NewClientBuilder().WithObjects(tc.live...).Build(),
 			}
 			s, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").UID("u").Obj(), tc.children)
@@ -168,7 +179,7 @@ func TestBroker(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			reader := observe.Reader{
-				Cache:   fake.NewClientBuilder().WithScheme(scheme).WithObjects(others...).Build(),
+				Cache:   cache().WithScheme(scheme).WithObjects(others...).Build(),
 				Brokers: known{State: observe.BrokerRead, Waiting: tc.waiting},
 			}
 			s, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").Redis("broker", "url").Obj(), nil)
@@ -206,7 +217,7 @@ func TestGatherFails(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			reader := observe.Reader{
-				Cache: fake.NewClientBuilder().WithInterceptorFuncs(tc.cache).Build(),
+				Cache: cache().WithInterceptorFuncs(tc.cache).Build(),
 				Live:  fake.NewClientBuilder().WithInterceptorFuncs(tc.live).Build(),
 			}
 			_, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").Obj(), tc.children)

@@ -97,8 +97,12 @@ func (s *scene) timeOperator(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	s.say("operator: settled after %.1fs; %d writes, %.1f a resource; %d requests; %.1fs of CPU",
-		took.Seconds(), len(wrote), float64(len(wrote))/float64(s.resources), len(all), cpu.Seconds())
+	decisions, err := s.operator.histogram(ctx, "controller_runtime_reconcile_time_seconds")
+	if err != nil {
+		return 0, err
+	}
+	s.say("operator: settled after %.1fs; %d writes, %.1f a resource; %d requests; %d reconciliations; %.1fs of CPU",
+		took.Seconds(), len(wrote), float64(len(wrote))/float64(s.resources), len(all), decisions.GetSampleCount(), cpu.Seconds())
 	s.tell(all)
 	return took, s.sayMemory("settling")
 }
