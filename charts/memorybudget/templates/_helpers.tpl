@@ -46,6 +46,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $limit = printf "%dMi" (mul (trimSuffix "Gi" $limit | int64) 1024) -}}
 {{- end -}}
 {{- if regexMatch "^[0-9]+Mi$" $limit -}}
-{{- printf "%dMiB" (div (mul (trimSuffix "Mi" $limit | int64) 9) 10) -}}
+{{- $limit = trimSuffix "Mi" $limit | int64 -}}
+{{- printf "%dMiB" (max (div $limit 2) (div (mul (sub $limit 56) 9) 10)) -}}
 {{- end -}}
 {{- end -}}

@@ -248,8 +248,9 @@ func TestGoMemLimit(t *testing.T) {
 		limit string
 		want  string
 	}{
-		"Mebibytes": {limit: "128Mi", want: "value: 115MiB"},
-		"Gibibytes": {limit: "2Gi", want: "value: 1843MiB"},
+		"Mebibytes": {limit: "128Mi", want: "value: 64MiB"},
+		"Gibibytes": {limit: "2Gi", want: "value: 1792MiB"},
+		"A little":  {limit: "64Mi", want: "value: 32MiB"},
 		"Others":    {limit: "512M", want: ""},
 	}
 	for name, tc := range tests {
