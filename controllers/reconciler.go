@@ -68,8 +68,10 @@ var _ reconcile.Reconciler = (*Reconciler)(nil)
 // nothing does.
 func New(mgr ctrl.Manager, brokers *signals.Brokers, usage *signals.Usage, recorder *recording.Recorder) *Reconciler {
 	return &Reconciler{
-		client:       mgr.GetClient(),
-		reader:       observe.Reader{Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Brokers: brokers, Usage: usage},
+		client: mgr.GetClient(),
+		reader: observe.Reader{
+			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Brokers: brokers, Usage: usage, Clock: clock.RealClock{},
+		},
 		recorder:     mgr.GetEventRecorder("memorybudget"),
 		clock:        clock.RealClock{},
 		expectations: newExpectations(),

@@ -15,6 +15,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
@@ -50,10 +51,14 @@ type Reader struct {
 	Brokers BrokerReader
 	// Usage knows what pods use; where it is nil, nothing is known.
 	Usage UsageReader
+	// Clock tells how old is what was read for several resources.
+	Clock clock.PassiveClock
+	names nameReader
 }
 
 // Gather reads everything that a decision about mb depends on. The children are the objects that
-// the resource needs by name; those that the cache does not hold are looked up at the API server.
+// the resource needs by name; those that the cache does not hold are looked up at the API server. It may be
+// called by several at a time.
 func (r *Reader) Gather(ctx context.Context, mb *v1alpha1.MemoryBudget, children []Child) (Snapshot, error) {
 	s := Snapshot{MemoryBudget: mb}
 	lists := readLists{}
@@ -64,13 +69,8 @@ func (r *Reader) Gather(ctx context.Context, mb *v1alpha1.MemoryBudget, children
 	for _, object := range lists.labelled() {
 		s.take(object, children)
 	}
-	for _, child := range children {
-		if s.knows(child) {
-			continue
-		}
-		if err := r.look(ctx, &s, child); err != nil {
-			return Snapshot{}, err
-		}
+	if err := r.lookFor(ctx, &s, children); err != nil {
+		return Snapshot{}, err
 	}
 	if err := r.readBroker(ctx, &s); err != nil {
 		return Snapshot{}, err
@@ -151,6 +151,28 @@ func (s *Snapshot) knows(child Child) bool {
 		slices.ContainsFunc(s.PodDisruptionBudgets, func(o policyv1.PodDisruptionBudget) bool {
 			return named("PodDisruptionBudget", o.Name)
 		})
+}
+
+// lookFor looks up the children that the cache does not hold. Where it holds nothing of a resource, which must be new, most of
+// them need no look, since nobody has their names.
+func (r *Reader) lookFor(ctx context.Context, s *Snapshot, children []Child) error {
+	isNew := len(s.Deployments)+len(s.ReplicaSets)+len(s.Pods)+len(s.Services)+len(s.PodDisruptionBudgets)+len(s.ConfigMaps) == 0
+	taken := map[Child]bool{}
+	if isNew && len(children) > 0 {
+		var err error
+		if taken, err = r.namesAround(ctx, s.MemoryBudget); err != nil {
+			return err
+		}
+	}
+	for _, child := range children {
+		if s.knows(child) || isNew && !taken[child] {
+			continue
+		}
+		if err := r.look(ctx, s, child); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // look asks the API server for one child and files it.

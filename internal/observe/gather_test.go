@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -36,9 +37,20 @@ func meta(namespace, name, owner string) metav1.ObjectMeta {
 	return m
 }
 
+func unlabelled(object client.Object) client.Object {
+	object.SetLabels(nil)
+	return object
+}
+
 // cache is one with the index that snapshots are gathered by.
 func cache() *fake.ClientBuilder {
-	builder := fake.NewClientBuilder()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			panic(err) // Only possible if two types of one build claim the same kind.
+		}
+	}
+	builder := fake.NewClientBuilder().WithScheme(scheme)
 	for _, object := range []client.Object{
 		&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{}, &corev1.Service{}, &corev1.ConfigMap{}, &policyv1.PodDisruptionBudget{},
 	} {
@@ -122,15 +134,22 @@ func TestGather(t *testing.T) {
 			}},
 		},
 		"an object of ours whose label somebody took away": {
-			live:     []client.Object{&appsv1.Deployment{ObjectMeta: meta("default", "shop-a", "u")}},
+			live:     []client.Object{unlabelled(&appsv1.Deployment{ObjectMeta: meta("default", "shop-a", "u")})},
 			children: []observe.Child{{Kind: "Deployment", Name: "shop-a"}},
 			want:     found{Deployments: []string{"shop-a"}},
+		},
+		"an object of ours that the cache does not show yet, beside one that it does": {
+			cached:   []client.Object{&corev1.Service{ObjectMeta: meta("default", "shop-a", "u")}},
+			live:     []client.Object{&appsv1.Deployment{ObjectMeta: meta("default", "shop-a", "u")}},
+			children: []observe.Child{{Kind: "Deployment", Name: "shop-a"}},
+			want:     found{Deployments: []string{"shop-a"}, Services: []string{"shop-a"}},
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			reader := observe.Reader{
 				Cache: cache().WithObjects(tc.cached...).Build(),
+				Clock: clock.RealClock{},
 				Live:  fake.NewClientBuilder().WithObjects(tc.live...).Build(),
 			}
 			s, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").UID("u").Obj(), tc.children)
@@ -167,19 +186,13 @@ func TestBroker(t *testing.T) {
 			Tier(testutil.MakeTier("worker", v1alpha1.RoleWorker).Celery("rabbit").Obj()).Obj(),
 		testutil.MakeMemoryBudget("none", "default").Obj(),
 	}
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for name, tc := range map[string]struct{ waiting, want []string }{
 		"no tasks wait": {},
 		"tasks wait":    {waiting: []string{"emails"}, want: []string{"bulk", "emails"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			reader := observe.Reader{
-				Cache:   cache().WithScheme(scheme).WithObjects(others...).Build(),
+				Cache:   cache().WithObjects(others...).Build(),
 				Brokers: known{State: observe.BrokerRead, Waiting: tc.waiting},
 			}
 			s, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").Redis("broker", "url").Obj(), nil)
@@ -205,22 +218,30 @@ func TestGatherFails(t *testing.T) {
 		},
 	}
 	children := []observe.Child{{Kind: "Deployment", Name: "shop-a"}}
+	ours := []client.Object{&corev1.Service{ObjectMeta: meta("default", "shop-b", "u")}}
 	cases := map[string]struct {
 		cache, live interceptor.Funcs
+		there       []client.Object
 		children    []observe.Child
 		want        string
 	}{
-		"the cache":      {cache: broken, want: "listing *v1.DeploymentList: down"},
-		"the API server": {live: broken, children: children, want: "looking up Deployment shop-a: down"},
-		"another kind":   {children: []observe.Child{{Kind: "Secret", Name: "a"}}, want: `no child has the kind "Secret"`},
+		"the cache": {cache: broken, want: "listing *v1.DeploymentList: down"},
+		"the API server, for a resource that is not new": {
+			live: broken, there: ours, children: children, want: "looking up Deployment shop-a: down",
+		},
+		"the API server, for a new one": {live: broken, children: children, want: "listing names of Deployments: down"},
+		"another kind": {
+			there: ours, children: []observe.Child{{Kind: "Secret", Name: "a"}}, want: `no child has the kind "Secret"`,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			reader := observe.Reader{
-				Cache: cache().WithInterceptorFuncs(tc.cache).Build(),
+				Cache: cache().WithObjects(tc.there...).WithInterceptorFuncs(tc.cache).Build(),
+				Clock: clock.RealClock{},
 				Live:  fake.NewClientBuilder().WithInterceptorFuncs(tc.live).Build(),
 			}
-			_, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").Obj(), tc.children)
+			_, err := reader.Gather(t.Context(), testutil.MakeMemoryBudget("shop", "default").UID("u").Obj(), tc.children)
 			if err == nil || err.Error() != tc.want {
 				t.Errorf("got %v, want %s", err, tc.want)
 			}
