@@ -11,7 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -243,5 +246,21 @@ func testHostileRabbitMQ(t *testing.T) {
 				t.Errorf("got %q (%v), want %q", stateOf(err), err, tc.want)
 			}
 		})
+	}
+}
+
+// TestRabbitMQElsewhere: AMQP, too, is spoken only where the guard allows it, and by TLS only with whom can show a certificate.
+func TestRabbitMQElsewhere(t *testing.T) {
+	forbidden := &poller{target: target{rabbitmq: true, amqp: endpoint{address: impostor(t, rabbitThen(nil, nil))}}}
+	if err := New(Options{Guard: NewGuard()}).hear(t.Context(), forbidden); stateOf(err) != observe.BrokerForbidden {
+		t.Errorf("an address of this machine: %v", err)
+	}
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	untrusted := &poller{target: target{rabbitmq: true, amqp: endpoint{address: server.Listener.Addr().String(), secure: true}}}
+	if err := New(Options{Guard: anywhere}).hear(t.Context(), untrusted); stateOf(err) != observe.BrokerUntrusted {
+		t.Errorf("a certificate of nobody: %v", err)
 	}
 }
