@@ -4,6 +4,7 @@
 package signals
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,8 @@ func (b *Brokers) listen(ctx context.Context, p *poller) {
 // turn notes whether heartbeats are heard.
 func (b *Brokers) turn(p *poller, state observe.BrokerState) {
 	if p.roll.turn(state) {
-		b.options.Log.Info("The heartbeats of workers are heard otherwise", "broker", p.target.address, "is", state)
+		address := cmp.Or(p.target.amqp.address, p.target.address)
+		b.options.Log.Info("The heartbeats of workers are heard otherwise", "broker", address, "is", state)
 	}
 }
 

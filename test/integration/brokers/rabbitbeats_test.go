@@ -179,8 +179,8 @@ func testRabbitRefused(t *testing.T, rabbit *brokers.RabbitMQ) {
 			shop := scaled(rabbitShop(), "celery")
 			s.awaitWorkers(shop, tc.want)
 			s.awaitQueues(shop, observe.Queue{Name: "celery", Ready: 1})
-			if log := s.written(); strings.Count(log, listened) != 1 {
-				t.Errorf("not told once:\n%s", log)
+			if log := s.written(); strings.Count(log, listened) != 1 || !strings.Contains(log, listened+`" "broker"="`+rabbit.Address) {
+				t.Errorf("not told once, of the address of AMQP:\n%s", log)
 			}
 		})
 	}
