@@ -66,7 +66,7 @@ type Broker struct {
 	// FailingSince is when readings began to fail, zero while they succeed.
 	FailingSince time.Time
 	// Heartbeats says whether the heartbeats of workers are heard and, where they are not, why. It is BrokerNone where nobody
-	// listens: no tier scales by queues, or the broker is a RabbitMQ.
+	// listens: no tier scales by queues. It is BrokerNotReadYet, too, where no worker of a RabbitMQ has sent an event yet.
 	Heartbeats BrokerState
 	// Workers are those of the resource's pods that were heard of lately, sorted. Of the others it is not known what they run.
 	Workers []Worker

@@ -13,10 +13,11 @@
 // workers have taken and not acknowledged are in one hash for all queues and say where they were sent to. That is read once
 // for each of them. What cannot be told apart, because it is not understood, too large or too much for one reading, counts as
 // taken from every queue that is asked for, so that no tier is shrunk for it. Where tasks are acknowledged early, as Celery does
-// by default, those that run are in no count. Workers tell of them: in a Redis with tiers that scale, their heartbeats are listened
-// to, on a second connection. A worker that was not heard of for a while is not known, which is not idle. Heartbeats are looked at
-// with each reading, and so wake nobody more often. A RabbitMQ tells the counts itself, some seconds late, and nothing of ETAs and
-// ages; it keeps tasks that are due later in the hands of workers or, with Celery's native delayed delivery, in queues of its own.
+// by default, those that run are in no count. Workers tell of them: where tiers scale, their heartbeats are listened to, on a
+// second connection, to a RabbitMQ by AMQP. A worker that was not heard of for a while is not known, which is not idle.
+// Heartbeats are looked at with each reading, and so wake nobody more often. A RabbitMQ tells the counts itself, some seconds
+// late, and nothing of ETAs and ages; it keeps tasks that are due later in the hands of workers or, with Celery's native delayed
+// delivery, in queues of its own.
 //
 // The URL of a broker is written by users, and what answers there is theirs. So it is only ever spoken to in the protocol
 // of such a broker, at addresses that a guard allows, each reading bounded in time and bytes; no redirect is followed, and

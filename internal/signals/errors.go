@@ -34,6 +34,8 @@ func stateOf(err error) observe.BrokerState {
 	switch {
 	case errors.Is(err, errForbiddenAddress):
 		return observe.BrokerForbidden
+	case errors.Is(err, errNoEvents):
+		return observe.BrokerNotReadYet
 	case errors.Is(err, errRefused), refusedByRedis(err):
 		return observe.BrokerRefuses
 	case errors.As(err, &untrusted):

@@ -5,6 +5,8 @@ package signals
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -83,4 +85,18 @@ func dialer(guard Guard, timeout time.Duration) *net.Dialer {
 			return nil
 		},
 	}
+}
+
+// connect makes a connection to a target, if need be by TLS.
+func connect(ctx context.Context, t target, guard Guard, network string) (net.Conn, error) {
+	conn, err := dialer(guard, callLimit).DialContext(ctx, network, t.dialled())
+	if err != nil || !t.secure {
+		return conn, err
+	}
+	host, _, _ := net.SplitHostPort(t.address)
+	secured := tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12})
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return secured, nil
 }

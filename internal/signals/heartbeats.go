@@ -34,18 +34,26 @@ type beat struct {
 	every      time.Duration
 }
 
-// parseBeat reads a heartbeat as Celery and kombu write it: an event in a message of which the body is in base64.
+// parseBeat reads a heartbeat as kombu writes it into a Redis: an event in a message of which the body is in base64.
 func parseBeat(text string) (b beat, ok bool) {
 	var message struct {
 		Body []byte `json:"body"`
 	}
+	if len(text) > longestBeat || json.Unmarshal([]byte(text), &message) != nil {
+		return beat{}, false
+	}
+	return parseEvent(message.Body)
+}
+
+// parseEvent reads a heartbeat as Celery writes it, with its serializer for events, JSON.
+func parseEvent(data []byte) (b beat, ok bool) {
 	var event struct {
 		Type     string   `json:"type"`
 		Hostname string   `json:"hostname"`
 		Active   *int64   `json:"active"`
 		Freq     *float64 `json:"freq"`
 	}
-	if len(text) > longestBeat || json.Unmarshal([]byte(text), &message) != nil || json.Unmarshal(message.Body, &event) != nil {
+	if len(data) > longestBeat || json.Unmarshal(data, &event) != nil {
 		return beat{}, false
 	}
 	_, host, _ := strings.Cut(event.Hostname, "@")

@@ -4,11 +4,13 @@
 package signals
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strconv"
 
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -27,7 +29,7 @@ const (
 // listens makes the heartbeats of a broker's workers be listened to while they are wanted.
 func (b *Brokers) listens(ctx context.Context, p *poller, wanted bool) {
 	switch {
-	case wanted && p.deafen == nil && !p.target.rabbitmq:
+	case wanted && p.deafen == nil:
 		ctx, p.deafen = context.WithCancel(ctx)
 		p.roll.turn(observe.BrokerNotReadYet)
 		b.running.Go(func() { b.listen(ctx, p) })
@@ -61,7 +63,8 @@ func (b *Brokers) listen(ctx context.Context, p *poller) {
 // turn notes whether heartbeats are heard.
 func (b *Brokers) turn(p *poller, state observe.BrokerState) {
 	if p.roll.turn(state) {
-		b.options.Log.Info("The heartbeats of workers are heard otherwise", "broker", p.target.address, "is", state)
+		address := cmp.Or(p.target.amqp.address, p.target.address)
+		b.options.Log.Info("The heartbeats of workers are heard otherwise", "broker", address, "is", state)
 	}
 }
 
@@ -73,25 +76,38 @@ func (b *Brokers) hear(ctx context.Context, p *poller) (err error) {
 		}
 	}()
 	limit := rate.NewLimiter(mostBeats, mostBeats)
-	return listenToRedis(ctx, p.target, b.options.Guard, func(message any) error {
+	said := func(message any) error {
 		if !limit.Allow() {
 			return errTooLong
 		}
-		switch m := message.(type) {
-		case *redis.Subscription:
-			b.turn(p, observe.BrokerRead)
-		case *redis.Message:
-			if said, ok := parseBeat(m.Payload); ok {
-				p.roll.hear(said, b.options.Clock.Now())
-			}
-		}
+		b.said(p, message)
 		return nil
-	})
+	}
+	if p.target.rabbitmq {
+		return listenToRabbitMQ(ctx, p.target.listened(), b.options.Guard, said)
+	}
+	return listenToRedis(ctx, p.target, b.options.Guard, said)
+}
+
+// said takes what a broker says to who listens.
+func (b *Brokers) said(p *poller, message any) {
+	said, ok := beat{}, false
+	switch m := message.(type) {
+	case *redis.Subscription, subscribed:
+		b.turn(p, observe.BrokerRead)
+	case *redis.Message:
+		said, ok = parseBeat(m.Payload)
+	case amqp.Delivery:
+		said, ok = parseEvent(m.Body)
+	}
+	if ok {
+		p.roll.hear(said, b.options.Clock.Now())
+	}
 }
 
 // channels are those on which Celery's transport for Redis publishes heartbeats, whatever prefix its keys have.
 func channels(database int) string {
-	return "*/" + strconv.Itoa(database) + "." + eventExchange + "/worker.heartbeat"
+	return "*/" + strconv.Itoa(database) + "." + eventExchange + "/" + heartbeatKey
 }
 
 // listenToRedis passes on what a Redis says on these channels, until the connection ends.

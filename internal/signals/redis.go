@@ -5,8 +5,6 @@ package signals
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -80,17 +78,9 @@ func redisOptions(t target, guard Guard, left *allowance) *redis.Options {
 }
 
 func dialRedis(ctx context.Context, t target, guard Guard, network string, left *allowance) (net.Conn, error) {
-	conn, err := dialer(guard, callLimit).DialContext(ctx, network, t.dialled())
+	conn, err := connect(ctx, t, guard, network)
 	if err != nil {
 		return nil, err
-	}
-	if t.secure {
-		host, _, _ := net.SplitHostPort(t.address)
-		secured := tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12})
-		if err := secured.HandshakeContext(ctx); err != nil {
-			return nil, errors.Join(err, conn.Close())
-		}
-		conn = secured
 	}
 	return &boundedConn{Conn: conn, left: left}, nil
 }

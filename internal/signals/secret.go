@@ -56,7 +56,7 @@ func lookup(ctx context.Context, secrets client.Reader, o origin) (t target, fau
 		}
 		return t.in(o.namespace), observe.Broker{}, nil
 	}
-	amqp, vhost, why := amqpParts(text)
+	amqp, broker, why := amqpTarget(text)
 	if why != "" {
 		return target{}, invalid(o.url, why), nil
 	}
@@ -67,10 +67,12 @@ func lookup(ctx context.Context, secrets client.Reader, o origin) (t target, fau
 	if why != "" {
 		return target{}, invalid(o.management, why), nil
 	}
-	t.vhost = vhost
+	amqp = amqp.in(o.namespace)
+	t.vhost = amqp.vhost
+	t.amqp = endpoint{address: amqp.address, secure: amqp.secure, namespace: amqp.namespace, user: amqp.user, password: amqp.password}
 	switch {
 	case management.hasUser:
-	case management.host != amqp.host:
+	case management.host != broker.host:
 		// The user and password of AMQP are for its host alone: they are not sent to where another Secret says.
 		return target{}, invalid(o.management, "has no user, and another host than the broker's own URL"), nil
 	default:

@@ -34,7 +34,8 @@ func TestLookup(t *testing.T) {
 			"management": []byte("http://rabbit:15672"), "own": []byte("http://m:n@elsewhere:15672"), "elsewhere": []byte("http://elsewhere:15672"),
 		},
 	}).Build()
-	rabbit := target{address: "rabbit:15672", namespace: "shop", user: "u", password: "p", rabbitmq: true, vhost: "lab"}
+	heard := endpoint{address: "rabbit:5672", namespace: "shop", user: "u", password: "p"}
+	rabbit := target{address: "rabbit:15672", namespace: "shop", user: "u", password: "p", rabbitmq: true, vhost: "lab", amqp: heard}
 	cases := map[string]struct {
 		url, management v1alpha1.SecretKeyReference
 		want            target
@@ -46,7 +47,7 @@ func TestLookup(t *testing.T) {
 		"no key":                     {url: ref("broker", "none"), wantState: observe.BrokerSecretKeyMissing, wantSecret: ref("broker", "none")},
 		"no URL of a Redis":          {url: ref("broker", "odd"), wantState: observe.BrokerURLInvalid, wantSecret: ref("broker", "odd")},
 		"RabbitMQ":                   {url: ref("broker", "amqp"), management: ref("broker", "management"), want: rabbit},
-		"a management of its own":    {url: ref("broker", "amqp"), management: ref("broker", "own"), want: target{address: "elsewhere:15672", namespace: "shop", user: "m", password: "n", rabbitmq: true, vhost: "lab"}},
+		"a management of its own":    {url: ref("broker", "amqp"), management: ref("broker", "own"), want: target{address: "elsewhere:15672", namespace: "shop", user: "m", password: "n", rabbitmq: true, vhost: "lab", amqp: heard}},
 		"a password of another host": {url: ref("broker", "amqp"), management: ref("broker", "elsewhere"), wantState: observe.BrokerURLInvalid, wantSecret: ref("broker", "elsewhere")},
 		"no Secret for management":   {url: ref("broker", "amqp"), management: ref("none", "m"), wantState: observe.BrokerSecretMissing, wantSecret: ref("none", "m")},
 		"no URL of a management":     {url: ref("broker", "amqp"), management: ref("broker", "redis"), wantState: observe.BrokerURLInvalid, wantSecret: ref("broker", "redis")},
@@ -58,7 +59,7 @@ func TestLookup(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(target{})); diff != "" {
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(target{}, endpoint{})); diff != "" {
 				t.Errorf("target (-want +got):\n%s", diff)
 			}
 			if fault.State != tc.wantState || fault.Secret != tc.wantSecret {

@@ -53,10 +53,28 @@ func TestRedisTarget(t *testing.T) {
 			if !strings.HasPrefix(fault, tc.wantFault) || (fault == "") != (tc.wantFault == "") {
 				t.Fatalf("fault %q, want %q", fault, tc.wantFault)
 			}
-			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(target{})); tc.wantFault == "" && diff != "" {
+			if diff := cmp.Diff(tc.want, got, cmp.AllowUnexported(target{}, endpoint{})); tc.wantFault == "" && diff != "" {
 				t.Errorf("target (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAMQPURLs(t *testing.T) {
+	for url, want := range map[string]target{
+		"amqp://u:p%40@rabbit/lab": {address: "rabbit:5672", user: "u", password: "p@", vhost: "lab"},
+		"amqps://rabbit":           {address: "rabbit:5671", secure: true, user: "guest", password: "guest", vhost: "/"},
+		"pyamqp://u@rabbit:7":      {address: "rabbit:7", user: "u", password: "guest", vhost: "/"},
+	} {
+		got, _, fault := amqpTarget(url)
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(target{}, endpoint{})); diff != "" || fault != "" {
+			t.Errorf("%s: %s, target (-want +got):\n%s", url, fault, diff)
+		}
+	}
+	for _, url := range []string{"redis://rabbit", "amqp://rabbit:0"} {
+		if _, _, fault := amqpTarget(url); fault == "" {
+			t.Errorf("%s is taken for a RabbitMQ", url)
+		}
 	}
 }
 
@@ -65,16 +83,13 @@ func TestRabbitURLs(t *testing.T) {
 		"amqp://u:p@rabbit:5672//": "/", "amqp://rabbit": "/", "amqps://rabbit/": "/", "pyamqp://rabbit/%2Flab": "/lab",
 		"amqp://rabbit/lab?heartbeat=30": "lab",
 	} {
-		if _, vhost, fault := amqpParts(url); vhost != want || fault != "" {
-			t.Errorf("%s: virtual host %q (%s), want %q", url, vhost, fault, want)
+		if got, _, fault := amqpTarget(url); got.vhost != want || fault != "" {
+			t.Errorf("%s: virtual host %q (%s), want %q", url, got.vhost, fault, want)
 		}
-	}
-	if _, _, fault := amqpParts("redis://rabbit"); fault == "" {
-		t.Error("a Redis is taken for a RabbitMQ")
 	}
 	got, p, fault := managementTarget("https://u:p@rabbit/prefix/")
 	want := target{rabbitmq: true, secure: true, address: "rabbit:443", user: "u", password: "p", path: "/prefix"}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(target{})); diff != "" || !p.hasUser || fault != "" {
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(target{}, endpoint{})); diff != "" || !p.hasUser || fault != "" {
 		t.Errorf("target (-want +got), %v, %s:\n%s", p.hasUser, fault, diff)
 	}
 	if _, _, fault := managementTarget("file:///etc/passwd"); fault == "" {
@@ -84,9 +99,9 @@ func TestRabbitURLs(t *testing.T) {
 
 // TestTargetIsDiscreet: no formatting of a target tells its password by accident.
 func TestTargetIsDiscreet(t *testing.T) {
-	to := target{address: "redis:6379", user: "u", password: "s3cret"}
+	to := target{address: "redis:6379", user: "u", password: "s3cret", amqp: endpoint{address: "rabbit:5672", password: "s3cret"}}
 	for _, format := range []string{"%v", "%+v", "%s"} {
-		if text := fmt.Sprintf(format, to); text != "redis:6379" {
+		if text := fmt.Sprintf(format+" "+format, to, to.amqp); text != "redis:6379 rabbit:5672" {
 			t.Errorf("%s gives %q", format, text)
 		}
 	}

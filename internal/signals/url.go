@@ -4,6 +4,7 @@
 package signals
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"regexp"
@@ -25,10 +26,23 @@ type target struct {
 	// rabbitmq is set for the management API of a RabbitMQ. Path is where it is served, vhost whose queues are asked for.
 	rabbitmq    bool
 	path, vhost string
+	// amqp is where a RabbitMQ is listened to.
+	amqp endpoint
+}
+
+// endpoint is where AMQP is spoken, its fields as those of a target.
+type endpoint struct {
+	address        string
+	secure         bool
+	namespace      string
+	user, password string
 }
 
 // String is what may be told of a target.
 func (t target) String() string { return t.address }
+
+// String is what may be told of an endpoint.
+func (e endpoint) String() string { return e.address }
 
 // longestURL bounds what is read from a Secret.
 const longestURL = 4096
@@ -97,6 +111,14 @@ func (p parts) address(defaultPort string) (address, fault string) {
 	return net.JoinHostPort(p.host, port), ""
 }
 
+// listened is where a RabbitMQ is listened to.
+func (t target) listened() target {
+	return target{
+		address: t.amqp.address, secure: t.amqp.secure, namespace: t.amqp.namespace, user: t.amqp.user, password: t.amqp.password,
+		vhost: t.vhost,
+	}
+}
+
 // in is the target as the pods of a namespace see it: there a name without a dot is first of all that of a Service of the
 // namespace. In the operator's own pod it would be one of the operator's.
 func (t target) in(namespace string) target {
@@ -136,21 +158,20 @@ func redisTarget(text string) (t target, fault string) {
 	return t, fault
 }
 
-// amqpParts reads amqp://user:password@host:port/vhost.
-func amqpParts(text string) (p parts, vhost, fault string) {
+// amqpTarget reads amqp://user:password@host:port/vhost.
+func amqpTarget(text string) (t target, p parts, fault string) {
 	if p, fault = split(text); fault != "" {
-		return parts{}, "", fault
+		return target{}, parts{}, fault
 	}
-	switch p.scheme {
-	case "amqp", "amqps", "pyamqp", "librabbitmq":
-	default:
-		return parts{}, "", "must begin with amqp:// or amqps://"
+	ports := map[string]string{"amqp": "5672", "amqps": "5671", "pyamqp": "5672", "librabbitmq": "5672"}
+	if ports[p.scheme] == "" {
+		return target{}, parts{}, "must begin with amqp:// or amqps://"
 	}
-	vhost = unescape(strings.TrimPrefix(p.path, "/"))
-	if vhost == "" {
-		vhost = "/"
-	}
-	return p, vhost, ""
+	// Celery, too, is guest where it is not told who it is.
+	t = target{secure: p.scheme == "amqps", user: cmp.Or(p.user, "guest"), password: cmp.Or(p.password, "guest")}
+	t.vhost = cmp.Or(unescape(strings.TrimPrefix(p.path, "/")), "/")
+	t.address, fault = p.address(ports[p.scheme])
+	return t, p, fault
 }
 
 // managementTarget reads http://user:password@host:port/path.

@@ -88,14 +88,18 @@ func (r *Redis) Heartbeats(t *testing.T, tasks func() map[string]int) {
 	}()
 }
 
-func heartbeat(pod string, active int) string {
-	event := fmt.Sprintf(`{"hostname": "celery@%s", "utcoffset": 0, "pid": 1, "clock": 3, "freq": 2.0, "active": %d, "processed": 1, `+
+// event is a heartbeat as Celery writes it.
+func event(pod string, active int) string {
+	return fmt.Sprintf(`{"hostname": "celery@%s", "utcoffset": 0, "pid": 1, "clock": 3, "freq": 2.0, "active": %d, "processed": 1, `+
 		`"loadavg": [18.03, 12.66, 6.64], "sw_ident": "py-celery", "sw_ver": "5.2.6", "sw_sys": "Linux", "timestamp": 1795939440.5590074, `+
 		`"type": "worker-heartbeat"}`, pod, active)
+}
+
+func heartbeat(pod string, active int) string {
 	return fmt.Sprintf(`{"body": %q, "content-encoding": "utf-8", "content-type": "application/json", "headers": {"hostname": "celery@%s"}, `+
 		`"properties": {"delivery_mode": 1, "delivery_info": {"exchange": "celeryev", "routing_key": "worker.heartbeat"}, "priority": 0, `+
 		`"body_encoding": "base64", "delivery_tag": "3d30684f-16e2-4983-9cbd-f0439f6675de"}}`,
-		base64.StdEncoding.EncodeToString([]byte(event)), pod)
+		base64.StdEncoding.EncodeToString([]byte(event(pod, active))), pod)
 }
 
 // Connections is how many clients but the test are connected.
