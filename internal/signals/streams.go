@@ -110,21 +110,17 @@ func (r *redisReader) groups(ctx context.Context, asked []observe.ConsumerGroup)
 	return all, nil
 }
 
-// take reads the replies.
+// take reads the replies. A stream that does not exist has no groups.
 func (g *group) take(info *redis.Cmd, length *redis.IntCmd) error {
-	switch err := info.Err(); {
-	case redis.HasErrorPrefix(err, "WRONGTYPE"), redis.HasErrorPrefix(length.Err(), "WRONGTYPE"):
+	if redis.HasErrorPrefix(info.Err(), "WRONGTYPE") || redis.HasErrorPrefix(length.Err(), "WRONGTYPE") {
 		g.invalid = true
 		return nil
-	case redis.HasErrorPrefix(err, "no such key"):
-	case err != nil:
-		return err
 	}
 	if length.Err() != nil {
 		return length.Err()
 	}
 	g.length = max(length.Val(), 0)
-	if info.Err() != nil {
+	if redis.HasErrorPrefix(info.Err(), "no such key") {
 		return nil
 	}
 	replies, err := info.Slice()
