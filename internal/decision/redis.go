@@ -9,8 +9,8 @@ import (
 	"github.com/memorybudget/memorybudget/internal/observe"
 )
 
-// defaultPerReplica is how many entries or elements there may be for each replica, unless the spec says otherwise.
-const defaultPerReplica = 5
+// DefaultPerReplica is how many entries or elements there may be for each replica, unless the spec says otherwise.
+const DefaultPerReplica = 5
 
 // Backlog is what a metric shows of a Redis stream or list: one of both is set.
 type Backlog struct {
@@ -53,7 +53,7 @@ func (d *Demand) measureStream(m *v1alpha1.RedisStreamMetric, broker *observe.Br
 	if s == nil {
 		b.Stream = &observe.Stream{ConsumerGroup: observe.GroupOf(m)}
 	}
-	target := int64(valueOr(m.TargetEntriesPerReplica, defaultPerReplica))
+	target := int64(valueOr(m.TargetEntriesPerReplica, DefaultPerReplica))
 	d.measureBacklog(b, MeasureStream, plus(plus(0, b.Stream.Undelivered), b.Stream.Pending), target, broker)
 	if b.Stream.AtLeast {
 		d.Measures = append(d.Measures, MeasureUncounted)
@@ -67,7 +67,7 @@ func (d *Demand) measureList(m *v1alpha1.RedisListMetric, broker *observe.Broker
 	if l == nil {
 		b.List = &observe.List{Name: m.List}
 	}
-	d.measureBacklog(b, MeasureList, plus(0, b.List.Length), int64(valueOr(m.TargetLengthPerReplica, defaultPerReplica)), broker)
+	d.measureBacklog(b, MeasureList, plus(0, b.List.Length), int64(valueOr(m.TargetLengthPerReplica, DefaultPerReplica)), broker)
 }
 
 func (d *Demand) measureBacklog(b Backlog, what Measure, value, target int64, broker *observe.Broker) {
