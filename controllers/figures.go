@@ -60,6 +60,11 @@ func tierFigures(d *decision.Decision, t *decision.Tier, told *v1alpha1.MemoryBu
 	if tasks := &t.Demand.Tasks; t.Demand.ByQueue {
 		f.Demand.Tasks = &metrics.Tasks{Ready: tasks.Ready, Reserved: tasks.Reserved, Later: tasks.Later}
 	}
+	entries, length := t.Demand.Entries()
+	if entries != nil {
+		f.Demand.Entries = &metrics.Entries{Undelivered: entries.Undelivered, Pending: entries.Pending}
+	}
+	f.Demand.ListLength = length
 	return f
 }
 
@@ -72,7 +77,7 @@ func failingSince(s *observe.Snapshot, d *decision.Decision) (seconds int64) {
 	}
 	for i := range d.Tiers {
 		demand := d.Tiers[i].Demand
-		if demand != nil && demand.ByQueue {
+		if demand != nil && (demand.ByQueue || len(demand.Backlogs) > 0) {
 			fails(s.Broker.FailingSince)
 		}
 		if demand != nil && demand.ByUsage() {

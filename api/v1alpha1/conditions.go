@@ -122,6 +122,10 @@ const (
 	ReasonAllFresh = "AllFresh"
 	// ReasonQueuesNotCounted surfaces when the broker does not tell, or not yet, how many tasks are in a queue.
 	ReasonQueuesNotCounted = "QueuesNotCounted"
+	// ReasonRedisKeyInvalid surfaces when a key that a tier names for a Redis stream or list holds something else.
+	ReasonRedisKeyInvalid = "RedisKeyInvalid"
+	// ReasonEntriesNotCounted surfaces when the Redis does not tell, or not yet, how much there is in a stream or list.
+	ReasonEntriesNotCounted = "EntriesNotCounted"
 	// ReasonMetricsAPIUnavailable surfaces when the cluster has no metrics API (metrics-server), or it does not answer.
 	ReasonMetricsAPIUnavailable = "MetricsAPIUnavailable"
 	// ReasonMetricsAPIForbidden surfaces when the operator may not list pods of metrics.k8s.io.

@@ -26,7 +26,7 @@ type Scaling struct {
 
 // Metric is one measure of a tier's demand.
 //
-// +kubebuilder:validation:ExactlyOneOf=queue;resource
+// +kubebuilder:validation:ExactlyOneOf=queue;resource;redisStream;redisList
 type Metric struct {
 	// queue counts the tasks in the queues that the tier takes them from. Only for celery tiers.
 	// +optional
@@ -35,6 +35,15 @@ type Metric struct {
 	// resource is what the pods use of the CPU or memory, as the metrics API (metrics.k8s.io) tells it.
 	// +optional
 	Resource *ResourceMetric `json:"resource,omitempty"`
+
+	// redisStream counts the entries of a stream in the broker's Redis that a consumer group still has to work off. Only for
+	// process tiers.
+	// +optional
+	RedisStream *RedisStreamMetric `json:"redisStream,omitempty"`
+
+	// redisList counts the elements of a list in the broker's Redis. Only for process tiers.
+	// +optional
+	RedisList *RedisListMetric `json:"redisList,omitempty"`
 }
 
 // ResourceMetricName is a resource whose use is measured.

@@ -151,6 +151,18 @@ type DemandStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	LaterTasks *int64 `json:"laterTasks,omitempty"`
+	// undeliveredEntries is how many entries of the tier's Redis streams were not delivered to its consumer groups yet.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	UndeliveredEntries *int64 `json:"undeliveredEntries,omitempty"`
+	// pendingEntries is how many entries the consumers of these groups were delivered and have not acknowledged.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	PendingEntries *int64 `json:"pendingEntries,omitempty"`
+	// listLength is how many elements the tier's Redis lists have.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ListLength *int64 `json:"listLength,omitempty"`
 	// percentOfTarget is what the pods use on average of the resource that asks for the most replicas, in percent of what they are
 	// meant to use, in steps of 5.
 	// +optional

@@ -34,6 +34,12 @@ const (
 	MeasureCPU Measure = "CPU"
 	// MeasureMemory is the working set of the pods, compared with what it is meant to be.
 	MeasureMemory Measure = "Memory"
+	// MeasureStream is the number of entries of a Redis stream that a consumer group has not worked off.
+	MeasureStream Measure = "Stream"
+	// MeasureUncounted is what a stream may hold beside the entries that were counted. It is never known.
+	MeasureUncounted Measure = "Uncounted"
+	// MeasureList is the number of elements of a Redis list.
+	MeasureList Measure = "List"
 )
 
 // Demand is what a tier with scaling needs, and why.
@@ -54,6 +60,8 @@ type Demand struct {
 	Unread bool
 	// WaitUnknown: the tier scales by the wait of tasks, which nothing tells of some. Their number is used too.
 	WaitUnknown bool
+	// Backlogs are what its metrics show of Redis streams and lists.
+	Backlogs []Backlog
 }
 
 // ByUsage says whether what the pods use is one of the metrics.
@@ -85,6 +93,7 @@ func (b *builder) demand(t *Tier, pods []budget.Pod) *Demand {
 	for _, m := range observe.ResourceMetrics(t.Spec) {
 		d.measureUsage(t.Spec, m, b.s)
 	}
+	d.measureRedis(t.Spec, &b.s.Broker)
 	d.Decision = demand.Decide(d.Input)
 	if b.held() && d.Desired != d.Input.Replicas {
 		d.Next = earliest(d.Next, b.s.Now.Add(period)) // No write brings the next step.

@@ -44,6 +44,16 @@ type Demand struct {
 	Replicas int32
 	// Tasks are those of its queues, nil where it does not scale by them.
 	Tasks *Tasks
+	// Entries are those of its Redis streams, ListLength is how many elements its Redis lists have: nil where it does not scale by them,
+	// or they were not read yet.
+	Entries    *Entries
+	ListLength *int64
+}
+
+// Entries is how much consumer groups have to do.
+type Entries struct {
+	// Undelivered were not delivered to the groups yet, Pending were and are not acknowledged.
+	Undelivered, Pending int64
 }
 
 // Tasks is how much there is to do.
@@ -88,6 +98,28 @@ func newTasksMetric(name, help string, value func(Tasks) float64) tierMetric {
 			return 0, false
 		}
 		return value(*t.Demand.Tasks), true
+	}
+	return m
+}
+
+func newEntriesMetric(name, help string, value func(Entries) int64) tierMetric {
+	m := newTierMetric(name, help, nil)
+	m.value = func(t Tier) (float64, bool) {
+		if t.Demand == nil || t.Demand.Entries == nil {
+			return 0, false
+		}
+		return float64(value(*t.Demand.Entries)), true
+	}
+	return m
+}
+
+func newListMetric(name, help string) tierMetric {
+	m := newTierMetric(name, help, nil)
+	m.value = func(t Tier) (float64, bool) {
+		if t.Demand == nil || t.Demand.ListLength == nil {
+			return 0, false
+		}
+		return float64(*t.Demand.ListLength), true
 	}
 	return m
 }
@@ -146,6 +178,11 @@ func NewCollector() *Collector {
 			newTasksMetric("reserved_tasks", "Tasks of the tier that workers have taken and not acknowledged.",
 				func(t Tasks) float64 { return float64(t.Reserved) }),
 			newTasksMetric("later_tasks", "Tasks of the tier whose ETA is still to come.", func(t Tasks) float64 { return float64(t.Later) }),
+			newEntriesMetric("undelivered_entries", "Entries of the tier's Redis streams that were not delivered to its consumer groups yet.",
+				func(e Entries) int64 { return e.Undelivered }),
+			newEntriesMetric("pending_entries", "Entries that consumers of the tier's groups were delivered and have not acknowledged.",
+				func(e Entries) int64 { return e.Pending }),
+			newListMetric("list_length", "Elements of the tier's Redis lists."),
 		},
 	}
 }

@@ -18,6 +18,7 @@ func TestCollector(t *testing.T) {
 		Figures{BudgetBytes: 2048, AllocatedBytes: 1024, ExposureBytes: 1536, GatedPods: 2, OldestGatedSeconds: 7, Tiers: []Tier{
 			{Name: "web", Desired: 3, Granted: 2, Demand: &Demand{Replicas: 3}},
 			{Name: "worker", Demand: &Demand{Replicas: 9, Tasks: &Tasks{Ready: 17, Reserved: 1}}},
+			{Name: "billing", Demand: &Demand{Entries: &Entries{Undelivered: 3, Pending: 2}, ListLength: new(int64(4))}},
 		}})
 	c.Observe(client.ObjectKey{Namespace: "shop", Name: "gone"}, Figures{BudgetBytes: 1})
 	c.Forget(client.ObjectKey{Namespace: "shop", Name: "gone"})
@@ -30,14 +31,25 @@ memorybudget_gated_pods{name="bunoraa",namespace="shop"} 2
 memorybudget_budget_bytes{name="bunoraa",namespace="shop"} 2048
 # HELP memorybudget_tier_desired_replicas Replicas that the tier wants.
 # TYPE memorybudget_tier_desired_replicas gauge
+memorybudget_tier_desired_replicas{name="bunoraa",namespace="shop",tier="billing"} 0
 memorybudget_tier_desired_replicas{name="bunoraa",namespace="shop",tier="web"} 3
 memorybudget_tier_desired_replicas{name="bunoraa",namespace="shop",tier="worker"} 0
 # HELP memorybudget_tier_ready_tasks Tasks that wait in the queues of the tier.
 # TYPE memorybudget_tier_ready_tasks gauge
 memorybudget_tier_ready_tasks{name="bunoraa",namespace="shop",tier="worker"} 17
+# HELP memorybudget_tier_undelivered_entries Entries of the tier's Redis streams that were not delivered to its consumer groups yet.
+# TYPE memorybudget_tier_undelivered_entries gauge
+memorybudget_tier_undelivered_entries{name="bunoraa",namespace="shop",tier="billing"} 3
+# HELP memorybudget_tier_pending_entries Entries that consumers of the tier's groups were delivered and have not acknowledged.
+# TYPE memorybudget_tier_pending_entries gauge
+memorybudget_tier_pending_entries{name="bunoraa",namespace="shop",tier="billing"} 2
+# HELP memorybudget_tier_list_length Elements of the tier's Redis lists.
+# TYPE memorybudget_tier_list_length gauge
+memorybudget_tier_list_length{name="bunoraa",namespace="shop",tier="billing"} 4
 `
 	names := []string{
 		"memorybudget_gated_pods", "memorybudget_budget_bytes", "memorybudget_tier_desired_replicas", "memorybudget_tier_ready_tasks",
+		"memorybudget_tier_undelivered_entries", "memorybudget_tier_pending_entries", "memorybudget_tier_list_length",
 	}
 	if err := testutil.CollectAndCompare(c, strings.NewReader(want), names...); err != nil {
 		t.Error(err)

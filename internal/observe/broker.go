@@ -63,6 +63,10 @@ type Broker struct {
 	// Queues say how much there is to do in the queues of the tiers that scale by them, sorted by name. They are what was
 	// last read, also while the broker cannot be read. One that was not counted yet is missing.
 	Queues []Queue
+	// Streams and Lists say how much there is in those of a Redis that tiers scale by, sorted. They are what was last read, as Queues
+	// are. One that was not counted yet is missing.
+	Streams []Stream
+	Lists   []List
 	// FailingSince is when readings began to fail, zero while they succeed.
 	FailingSince time.Time
 	// Heartbeats says whether the heartbeats of workers are heard and, where they are not, why. It is BrokerNone where nobody

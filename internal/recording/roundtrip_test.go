@@ -18,12 +18,13 @@ import (
 	"github.com/memorybudget/memorybudget/internal/demand"
 	"github.com/memorybudget/memorybudget/internal/observe"
 	"github.com/memorybudget/memorybudget/internal/status"
+	"github.com/memorybudget/memorybudget/internal/testutil"
 )
 
 // anySnapshot is a shop somewhere on its way, with spellings, zones and gaps that do not come back from a file as they went.
 func anySnapshot(rt *rapid.T) *observe.Snapshot {
 	zone := rapid.SampledFrom([]*time.Location{time.UTC, time.Local, time.FixedZone("", 19800)}).Draw(rt, "zone")
-	s := &observe.Snapshot{MemoryBudget: shop(), Now: morning.In(zone)}
+	s := &observe.Snapshot{MemoryBudget: consuming(shop()), Now: morning.In(zone)}
 	for range rapid.IntRange(0, 3).Draw(rt, "decisions before") {
 		s.Broker = anyBroker(rt, s.Now)
 		d := decision.Decide(s)
@@ -36,6 +37,17 @@ func anySnapshot(rt *rapid.T) *observe.Snapshot {
 	return s
 }
 
+// consuming adds a process tier that scales by a Redis stream and a list.
+func consuming(mb *v1alpha1.MemoryBudget) *v1alpha1.MemoryBudget {
+	tier := testutil.MakeTier("billing", v1alpha1.RoleWorker).Replicas(0, 1, 4).Process("consume").Obj()
+	tier.Replicas.Desired, tier.Scaling = nil, &v1alpha1.Scaling{Metrics: []v1alpha1.Metric{
+		{RedisStream: &v1alpha1.RedisStreamMetric{Stream: "orders", ConsumerGroup: "billing"}},
+		{RedisList: &v1alpha1.RedisListMetric{List: "images"}},
+	}}
+	mb.Spec.Tiers = append(mb.Spec.Tiers, tier)
+	return mb
+}
+
 func anyBroker(rt *rapid.T, now time.Time) observe.Broker {
 	broker := tasks(map[string]int64{
 		"celery": rapid.Int64Range(0, 40).Draw(rt, "celery"), "ml": rapid.Int64Range(0, 5).Draw(rt, "ml"),
@@ -44,6 +56,11 @@ func anyBroker(rt *rapid.T, now time.Time) observe.Broker {
 	if rapid.Bool().Draw(rt, "failing") {
 		broker.State, broker.FailingSince = observe.BrokerUnreachable, now.Add(-time.Minute)
 	}
+	broker.Streams = []observe.Stream{{
+		ConsumerGroup: observe.ConsumerGroup{Stream: "orders", Name: "billing"}, Undelivered: rapid.Int64Range(0, 40).Draw(rt, "undelivered"),
+		Pending: rapid.Int64Range(0, 5).Draw(rt, "pending"), AtLeast: rapid.Bool().Draw(rt, "at least"), Invalid: rapid.Bool().Draw(rt, "no stream"),
+	}}
+	broker.Lists = rapid.SampledFrom([][]observe.List{nil, {{Name: "images", Length: 3}}, {{Name: "images", Invalid: true}}}).Draw(rt, "lists")
 	broker.Waiting = rapid.SampledFrom([][]string{nil, {}, {"celery"}, {"lost\xff", "lost\xfe", "\x1b[31m", "ml"}}).Draw(rt, "waiting")
 	return broker
 }

@@ -64,12 +64,10 @@ type Brokers struct {
 	pollers map[target]*poller
 }
 
-// user is a resource that takes tasks from a broker.
+// user is a resource that takes tasks or other work from a broker.
 type user struct {
 	source *source
-	queues []string
-	// scaled are those of the queues that tiers scale by.
-	scaled []string
+	asks
 	// changed is when what the resource sees last changed, zero once that was taken.
 	changed time.Time
 	// heard is what the resource last saw of its workers, which are on hosts whose names have the prefix.
@@ -85,25 +83,13 @@ func (u *user) hears(now time.Time) hearing {
 	return u.source.poller.roll.of(u.prefix, now)
 }
 
-// sees is what is known of a broker, as far as the resource asks.
-func (u *user) sees(known observe.Broker) observe.Broker {
-	var queues []observe.Queue
-	for _, q := range known.Queues {
-		if slices.Contains(u.scaled, q.Name) {
-			queues = append(queues, q)
-		}
-	}
-	known.Queues = queues
-	return known
-}
-
 // concerned says whether the resource sees something else than before. That readings fail matters at once only where tiers
 // scale by them: for the rest, what was read stays known for a while.
 func (u *user) concerned(before, after observe.Broker) bool {
 	before, after = u.sees(before), u.sees(after)
 	turned := before.FailingSince.IsZero() != after.FailingSince.IsZero()
 	before.FailingSince, after.FailingSince = time.Time{}, time.Time{}
-	return turned && len(u.scaled) > 0 || !reflect.DeepEqual(before, after)
+	return turned && u.scales() || !reflect.DeepEqual(before, after)
 }
 
 // source is where the URLs of resources are kept.
@@ -178,7 +164,7 @@ func (b *Brokers) Broker(mb *v1alpha1.MemoryBudget) observe.Broker {
 		return observe.Broker{State: instead}
 	}
 	b.mu.Lock()
-	known, concerned := b.use(key, from, observe.Queues(mb), observe.ScaledQueues(mb))
+	known, concerned := b.use(key, from, asksOf(mb))
 	b.mu.Unlock()
 	b.wake(concerned)
 	return known
@@ -210,7 +196,7 @@ func (b *Brokers) Forget(key client.ObjectKey) {
 }
 
 // use files a resource. It returns what is known, and the others that its queues concern, if they are other ones than before.
-func (b *Brokers) use(key client.ObjectKey, from origin, queues, scaled []string) (observe.Broker, []client.ObjectKey) {
+func (b *Brokers) use(key client.ObjectKey, from origin, what asks) (observe.Broker, []client.ObjectKey) {
 	if b.ctx.Err() != nil {
 		return observe.Broker{State: observe.BrokerNotReadYet}, nil
 	}
@@ -225,13 +211,13 @@ func (b *Brokers) use(key client.ObjectKey, from origin, queues, scaled []string
 		s = b.open(from)
 	}
 	s.users[key] = true
-	u := &user{source: s, queues: queues, scaled: scaled, prefix: key.Name + "-"}
+	u := &user{source: s, asks: what, prefix: key.Name + "-"}
 	if before != nil {
 		u.changed = before.changed
 	}
 	u.heard = u.hears(b.options.Clock.Now())
 	b.users[key] = u
-	if before == nil || !slices.Equal(before.queues, queues) {
+	if before == nil || !slices.Equal(before.queues, what.queues) {
 		concerned = append(concerned, b.neighbours(key, s)...)
 	}
 	known := u.sees(s.known())
@@ -344,7 +330,8 @@ func (s *source) fails(before observe.Broker, now time.Time) {
 // giveUp takes what is wrong with the Secret for what is known. What was read stays.
 func (s *source) giveUp(before, fault observe.Broker) {
 	s.fault = fault
-	s.fault.Queues, s.fault.FailingSince = before.Queues, s.failingSince
+	s.fault.Queues, s.fault.Streams, s.fault.Lists = before.Queues, before.Streams, before.Lists
+	s.fault.FailingSince = s.failingSince
 }
 
 // concerned are the resources of a source that see something else than before. Heartbeats come every two seconds: they wake

@@ -32,7 +32,7 @@ func TestTakeChange(t *testing.T) {
 	p := &poller{target: target{address: "redis:6379"}, sources: map[*source]bool{}}
 	s := &source{users: map[client.ObjectKey]bool{key: true}, poller: p}
 	p.sources[s] = true
-	b.users[key] = &user{source: s, scaled: []string{"emails"}}
+	b.users[key] = &user{source: s, asks: asks{scaled: []string{"emails"}}}
 
 	tasks := func(n int64) reading { return reading{queues: []observe.Queue{{Name: "emails", Ready: n}}} }
 	b.read(p, tasks(1), nil)

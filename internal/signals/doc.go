@@ -19,6 +19,10 @@
 // late, and nothing of ETAs and ages; it keeps tasks that are due later in the hands of workers or, with Celery's native delayed
 // delivery, in queues of its own.
 //
+// Of Redis streams and lists that process tiers scale by, it is read how many entries a consumer group was not delivered yet, how many
+// it has not acknowledged, and how many elements there are. Where the Redis does not tell the lag of a group, its next entries are
+// counted, as many as fit into a reading; nothing that they hold is looked at. A resource without celery tiers makes nothing else be read.
+//
 // The URL of a broker is written by users, and what answers there is theirs. So it is only ever spoken to in the protocol
 // of such a broker, at addresses that a guard allows, each reading bounded in time and bytes; no redirect is followed, and
 // of what it answers nothing is passed on but names of queues and, of those that tiers scale by, how many tasks there are, the

@@ -117,7 +117,7 @@ func TestHeard(t *testing.T) {
 	s := &source{poller: p, users: map[client.ObjectKey]bool{}}
 	for _, name := range []string{"shop", "other", "plain"} {
 		key := client.ObjectKey{Namespace: "shop", Name: name}
-		b.users[key] = &user{source: s, scaled: []string{"celery"}, prefix: name + "-"}
+		b.users[key] = &user{source: s, asks: asks{scaled: []string{"celery"}}, prefix: name + "-"}
 		s.users[key] = true
 	}
 	b.users[client.ObjectKey{Namespace: "shop", Name: "plain"}].scaled = nil

@@ -34,6 +34,11 @@ type poller struct {
 type question struct {
 	// queues are those whose tasks are counted.
 	queues []string
+	// streams and lists of a Redis are those whose entries and elements are counted.
+	streams []observe.ConsumerGroup
+	lists   []string
+	// withoutTasks: nobody takes tasks from the broker, so that nothing but streams and lists is looked at.
+	withoutTasks bool
 	// now tells ETAs that are to come from those that are due.
 	now time.Time
 }
@@ -45,6 +50,9 @@ type reading struct {
 	// queues are the tasks of the queues that were asked for, sorted by name. One that the broker tells nothing about yet
 	// is missing.
 	queues []observe.Queue
+	// streams and lists are those that were asked for, sorted.
+	streams []observe.Stream
+	lists   []observe.List
 }
 
 // reader is a connection to a broker.
@@ -116,18 +124,27 @@ func (b *Brokers) poll(ctx context.Context, p *poller) {
 	}
 }
 
-// question asks for the queues that the resources of a poller scale by.
+// question asks for what the resources of a poller scale by.
 func (b *Brokers) question(p *poller) question {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var queues []string
+	q := question{withoutTasks: true, now: b.options.Clock.Now()}
 	for s := range p.sources {
 		for key := range s.users {
-			queues = append(queues, b.users[key].scaled...)
+			u := b.users[key]
+			q.queues = append(q.queues, u.scaled...)
+			q.streams, q.lists = append(q.streams, u.streams...), append(q.lists, u.lists...)
+			q.withoutTasks = q.withoutTasks && len(u.queues) == 0
 		}
 	}
-	slices.Sort(queues)
-	return question{queues: slices.Compact(queues), now: b.options.Clock.Now()}
+	q.queues, q.lists = distinct(q.queues), distinct(q.lists)
+	q.streams = observe.DistinctGroups(q.streams)
+	return q
+}
+
+func distinct(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // readOnce survives whatever an answer does to the client that reads it.
@@ -163,7 +180,10 @@ func (b *Brokers) read(p *poller, got reading, err error) {
 func (p *poller) take(got reading, err error, now time.Time) {
 	if err == nil {
 		p.readAt, p.refused = now, false
-		p.known = observe.Broker{State: observe.BrokerRead, Address: p.target.address, Waiting: got.waiting, Queues: got.queues}
+		p.known = observe.Broker{
+			State: observe.BrokerRead, Address: p.target.address, Waiting: got.waiting,
+			Queues: got.queues, Streams: got.streams, Lists: got.lists,
+		}
 		return
 	}
 	if p.known.FailingSince.IsZero() {
@@ -178,7 +198,8 @@ func (p *poller) take(got reading, err error, now time.Time) {
 	}
 	if p.readAt.IsZero() || now.Sub(p.readAt) > staleAfter {
 		p.known = observe.Broker{
-			State: state, Address: p.target.address, Queues: p.known.Queues, FailingSince: p.known.FailingSince,
+			State: state, Address: p.target.address, FailingSince: p.known.FailingSince,
+			Queues: p.known.Queues, Streams: p.known.Streams, Lists: p.known.Lists,
 		}
 	}
 }

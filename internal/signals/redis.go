@@ -15,6 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/memorybudget/memorybudget/internal/observe"
 )
 
 // How Celery's transport for Redis (kombu) names what it keeps there: one list per queue and priority, and for each exchange
@@ -52,11 +54,15 @@ type redisReader struct {
 	lookBytes, lookElements, breaks int64
 	// heavy are the lists that took more bytes to look at than they may, until when they are not looked at again.
 	heavy map[glance]time.Time
+	// large are the consumer groups whose next entries took more bytes to count than they may, until when they are not counted again.
+	large map[observe.ConsumerGroup]time.Time
 }
 
 // newRedisReader does not connect yet.
 func newRedisReader(t target, guard Guard) *redisReader {
-	r := &redisReader{entries: map[string]map[string]entry{}, heavy: map[glance]time.Time{}}
+	r := &redisReader{
+		entries: map[string]map[string]entry{}, heavy: map[glance]time.Time{}, large: map[observe.ConsumerGroup]time.Time{},
+	}
 	r.client = redis.NewClient(redisOptions(t, guard, &r.left))
 	return r
 }
@@ -87,9 +93,23 @@ func dialRedis(ctx context.Context, t target, guard Guard, network string, left 
 
 func (r *redisReader) close() error { return r.client.Close() }
 
-// read returns the queues in which tasks wait, and counts the tasks of those that are asked for.
-func (r *redisReader) read(ctx context.Context, q question) (reading, error) {
+// read returns the queues in which tasks wait, and counts what is asked for.
+func (r *redisReader) read(ctx context.Context, q question) (got reading, err error) {
 	r.left.allow(mostBytes, mostElements)
+	if !q.withoutTasks {
+		if got, err = r.tasks(ctx, q); err != nil {
+			return reading{}, err
+		}
+	}
+	if got.lists, err = r.lists(ctx, q.lists); err != nil {
+		return reading{}, err
+	}
+	got.streams, err = r.streams(ctx, q)
+	return got, err
+}
+
+// tasks returns the queues in which tasks wait, and counts the tasks of those that are asked for.
+func (r *redisReader) tasks(ctx context.Context, q question) (reading, error) {
 	bindings, err := r.bindings(ctx)
 	if err != nil {
 		return reading{}, err

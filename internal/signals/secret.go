@@ -26,7 +26,7 @@ func (o origin) isRabbitMQ() bool { return o.management.Name != "" }
 // originOf is that of a resource. What is wrong with the resource is told in its place.
 func originOf(mb *v1alpha1.MemoryBudget) (o origin, instead observe.BrokerState) {
 	secret := settings.BrokerSecret(mb.Spec.Broker)
-	if secret == nil || len(observe.Queues(mb)) == 0 {
+	if what := asksOf(mb); secret == nil || len(what.queues) == 0 && !what.scales() {
 		return origin{}, observe.BrokerNone
 	}
 	o = origin{namespace: mb.Namespace, url: *secret}

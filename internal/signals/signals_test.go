@@ -254,7 +254,8 @@ func TestConcerned(t *testing.T) {
 		"a failure goes on": {failing, change(func(b *observe.Broker) { b.FailingSince = moment.Add(1) }), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plain, emails := &user{}, &user{scaled: []string{"emails"}}
+			queues := []string{"emails"}
+			plain, emails := &user{asks: asks{queues: queues}}, &user{asks: asks{queues: queues, scaled: queues}}
 			if got := plain.concerned(tc.before, tc.after); got != tc.plain {
 				t.Errorf("without scaling: %v", got)
 			}

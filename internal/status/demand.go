@@ -23,11 +23,11 @@ const StaleAfter = 180 * time.Second
 
 // signalsFresh: what the metrics show can be read.
 func (f *facts) signalsFresh() metav1.Condition {
-	queues, usage := f.byQueue(), f.byUsage()
-	if len(queues) == 0 && len(usage) == 0 {
+	queues, redis, usage := f.byQueue(), f.byRedis(), f.byUsage()
+	if len(queues) == 0 && len(redis) == 0 && len(usage) == 0 {
 		return fresh(metav1.ConditionTrue, v1alpha1.ReasonNoSignals, "No tier has scaling")
 	}
-	for _, c := range []*metav1.Condition{f.queuesStale(queues), f.usageStale(usage)} {
+	for _, c := range []*metav1.Condition{f.brokerStale(queues, redis), f.usageStale(usage)} {
 		if c != nil {
 			return *c
 		}
@@ -39,14 +39,18 @@ func fresh(status metav1.ConditionStatus, reason, message string) metav1.Conditi
 	return condition(v1alpha1.ConditionSignalsFresh, status, reason, "%s", message)
 }
 
-// queuesStale is what is wrong with the queues of tiers, nil where nothing is.
-func (f *facts) queuesStale(tiers []*tierFacts) *metav1.Condition {
+// brokerStale is what is wrong with the queues of tiers, or with the Redis streams and lists of others, nil where nothing is.
+func (f *facts) brokerStale(queues, redis []*tierFacts) *metav1.Condition {
 	broker := &f.Snapshot.Broker
 	switch {
-	case len(tiers) == 0:
+	case len(queues) == 0 && len(redis) == 0:
 		return nil
 	case broker.Fresh():
-		return f.unmeasured(tiers, v1alpha1.ReasonQueuesNotCounted, "The broker does not tell how many tasks are in the queues of tier %s")
+		c := f.unmeasured(queues, v1alpha1.ReasonQueuesNotCounted, "The broker does not tell how many tasks are in the queues of tier %s")
+		if c == nil {
+			c = backlogsStale(redis)
+		}
+		return c
 	case f.fails(broker.FailingSince):
 		return f.signalsAsBefore("The broker was not read yet")
 	}
@@ -152,6 +156,7 @@ func demandStatus(d *decision.Demand) *v1alpha1.DemandStatus {
 	if d.ByQueue && !d.Unread {
 		s.ReadyTasks, s.ReservedTasks, s.LaterTasks = new(d.Tasks.Ready), new(d.Tasks.Reserved), new(d.Tasks.Later)
 	}
+	addBacklogs(s, d)
 	return s
 }
 
@@ -178,6 +183,8 @@ func ExplainDemand(d *decision.Demand) string {
 // unknown is what is said of a tier while none of its metrics is known.
 func unknown(d *decision.Demand) string {
 	switch {
+	case len(d.Backlogs) > 0:
+		return unknownBacklog(d)
 	case !d.ByQueue:
 		return "nothing tells what the pods use, so the tier goes on asking for what it did"
 	case d.Unread:
@@ -216,7 +223,9 @@ func shows(d *decision.Demand) string {
 		return fmt.Sprintf("pods at %d%% of their target for memory", inSteps(&by))
 	case decision.MeasureSilent:
 		return fmt.Sprintf("%s; %d pods of which no heartbeat is heard may run some, and", tasks(d), d.Silent)
-	case decision.MeasureAny:
+	case decision.MeasureStream, decision.MeasureList:
+		return fmt.Sprintf("%s at a target of %d per pod", backlog(d.Backlog(d.By)), by.Target)
+	case decision.MeasureAny, decision.MeasureUncounted:
 	}
 	return tasks(d)
 }
@@ -250,8 +259,15 @@ func limited(d *decision.Demand) string {
 // unreadable is which of the metrics cannot be read.
 func unreadable(d *decision.Demand) string {
 	for i := range d.Input.Metrics {
-		if m := &d.Input.Metrics[i]; m.Kind != demand.Usage && !m.Known {
+		m := &d.Input.Metrics[i]
+		switch b := d.Backlog(i); {
+		case m.Known, m.Kind == demand.Usage:
+		case d.Measures[i] == decision.MeasureUncounted:
+			return "nothing tells how many more there are"
+		case b == nil:
 			return "the queues cannot be read"
+		default:
+			return nameOf(b) + " cannot be read"
 		}
 	}
 	return "nothing tells what the pods use"

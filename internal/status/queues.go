@@ -21,7 +21,11 @@ func (f *facts) queuesOwned() metav1.Condition {
 		return condition(v1alpha1.ConditionQueuesOwned, status, reason, "%s", message)
 	}
 	broker := &f.Snapshot.Broker
-	switch broker.State {
+	state := broker.State
+	if len(observe.Queues(f.mb)) == 0 {
+		state = observe.BrokerNone // It may be read for Redis streams and lists, all the same.
+	}
+	switch state {
 	case observe.BrokerNone:
 		return is(metav1.ConditionTrue, v1alpha1.ReasonNoBroker, "No tier takes tasks from a broker of this resource")
 	case observe.BrokerNotReadYet:

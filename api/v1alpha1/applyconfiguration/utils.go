@@ -73,6 +73,10 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ReadyReplicasApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RedisBroker"):
 		return &apiv1alpha1.RedisBrokerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RedisListMetric"):
+		return &apiv1alpha1.RedisListMetricApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("RedisStreamMetric"):
+		return &apiv1alpha1.RedisStreamMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Replicas"):
 		return &apiv1alpha1.ReplicasApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ResourceMetric"):

@@ -104,14 +104,14 @@ func TestApplyMergesTiers(t *testing.T) {
 		"kind":       "MemoryBudget",
 		"metadata":   map[string]any{"name": "apply"},
 		"spec": map[string]any{"tiers": []any{
-			map[string]any{"name": "bot", "replicas": map[string]any{"max": int64(2)}},
+			map[string]any{"name": "bot", "weight": int64(2)},
 		}},
 	}}
 	got, err := budgets.Apply(t.Context(), "apply", patch, metav1.ApplyOptions{FieldManager: "scaler"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := change(kept, edit{"spec.tiers[bot].replicas.max", "2"})
+	want := change(kept, edit{"spec.tiers[bot].weight", "2"})
 	if diff := diffSpecs(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -44,6 +44,14 @@ func scaled() *v1alpha1.MemoryBudget {
 // scaling starts an operator that reads a Redis often, with these options besides, and the shop that scales by it.
 func (s *scene) scaling(password string, besides ...func(*manager.Options)) *brokers.Redis {
 	s.t.Helper()
+	redis := s.reading(password, besides...)
+	s.create(scaled())
+	return redis
+}
+
+// reading starts an operator that reads a Redis often, with these options besides.
+func (s *scene) reading(password string, besides ...func(*manager.Options)) *brokers.Redis {
+	s.t.Helper()
 	redis := brokers.StartRedis(s.t, password)
 	s.create(&corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "shop-broker"},
@@ -58,7 +66,6 @@ func (s *scene) scaling(password string, besides ...func(*manager.Options)) *bro
 		change(&options)
 	}
 	s.operator = s.startOperator(fault{}, options)
-	s.create(scaled())
 	return redis
 }
 

@@ -184,6 +184,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: limitedBy
       type:
         scalar: string
+    - name: listLength
+      type:
+        scalar: numeric
+    - name: pendingEntries
+      type:
+        scalar: numeric
     - name: percentOfTarget
       type:
         scalar: numeric
@@ -194,6 +200,9 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: numeric
     - name: reservedTasks
+      type:
+        scalar: numeric
+    - name: undeliveredEntries
       type:
         scalar: numeric
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Django
@@ -387,6 +396,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: queue
       type:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.QueueMetric
+    - name: redisList
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.RedisListMetric
+    - name: redisStream
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.RedisStreamMetric
     - name: resource
       type:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ResourceMetric
@@ -540,6 +555,27 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: urlFrom
       type:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.URLSource
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.RedisListMetric
+  map:
+    fields:
+    - name: list
+      type:
+        scalar: string
+    - name: targetLengthPerReplica
+      type:
+        scalar: numeric
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.RedisStreamMetric
+  map:
+    fields:
+    - name: consumerGroup
+      type:
+        scalar: string
+    - name: stream
+      type:
+        scalar: string
+    - name: targetEntriesPerReplica
+      type:
+        scalar: numeric
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Replicas
   map:
     fields:

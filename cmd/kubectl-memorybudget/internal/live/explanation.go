@@ -67,7 +67,10 @@ func (e explanation) signal() string {
 	if !e.scales() {
 		return ""
 	}
-	says := strings.Join(slices.Concat(e.tasks(), e.use()), "; ")
+	says := strings.Join(slices.Concat(e.tasks(), e.backlogs(), e.use()), "; ")
+	if says == "" && e.scalesByRedis() {
+		says = "nothing tells how much there is in its streams and lists"
+	}
 	if says == "" {
 		says = "nothing tells what the pods use"
 	}
@@ -138,6 +141,9 @@ func (e explanation) formula() string {
 	if target := e.depthTarget(); target > 0 {
 		return fmt.Sprintf("(%d + %d) tasks / (%d processes x %d tasks), rounded up (what there is, within the tolerance): %d replicas.",
 			*d.ReadyTasks, *d.ReservedTasks, e.processes(), target, *d.Replicas)
+	}
+	if says := e.backlogFormula(); says != "" {
+		return says
 	}
 	if d.PercentOfTarget != nil && len(e.spec.Scaling.Metrics) <= 1 {
 		return fmt.Sprintf("ready pods x %d%%, rounded up (what there is, within the tolerance): %d replicas.", *d.PercentOfTarget, *d.Replicas)

@@ -41,6 +41,16 @@ func wants(t *v1alpha1.TierStatus, asked, desired, granted int32, demandLimit, l
 	t.Demand.ReadyTasks, t.Demand.LaterTasks = new(2*int64(asked)-1), new(int64(5))
 }
 
+// consumes makes the tier a process that scales by these metrics.
+func consumes(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus, metrics ...v1alpha1.Metric) {
+	wants(s, 4, 4, 4, v1alpha1.DemandLimitedByNone, v1alpha1.LimitedByNone)
+	tier := &mb.Spec.Tiers[1]
+	tier.Celery, tier.Process, tier.Scaling.Metrics = nil, &v1alpha1.Process{}, metrics
+	d := s.Demand
+	d.ReadyTasks, d.ReservedTasks, d.LaterTasks = nil, nil, nil
+	d.UndeliveredEntries, d.PendingEntries, d.ListLength = new(int64(12)), new(int64(5)), new(int64(7))
+}
+
 func TestExplanations(t *testing.T) {
 	cases := map[string]func(*v1alpha1.MemoryBudget, *v1alpha1.TierStatus){
 		"content": func(*v1alpha1.MemoryBudget, *v1alpha1.TierStatus) {},
@@ -75,6 +85,14 @@ func TestExplanations(t *testing.T) {
 			mb.Spec.Tiers[1].Scaling.Metrics = []v1alpha1.Metric{{Resource: &v1alpha1.ResourceMetric{
 				Name: v1alpha1.ResourceMetricCPU, TargetAverageUtilization: new(int32(70)),
 			}}}
+		},
+		"stream": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
+			consumes(mb, s, v1alpha1.Metric{RedisStream: &v1alpha1.RedisStreamMetric{Stream: "shop:orders", ConsumerGroup: "billing"}})
+			s.Demand.ListLength = nil
+		},
+		"backlogs": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
+			consumes(mb, s, v1alpha1.Metric{RedisStream: &v1alpha1.RedisStreamMetric{Stream: "shop:orders", ConsumerGroup: "billing"}},
+				v1alpha1.Metric{RedisList: &v1alpha1.RedisListMetric{List: "shop:images"}})
 		},
 		"unreported": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
 			*s = v1alpha1.TierStatus{Name: "other"}

@@ -22,6 +22,12 @@ type DemandStatusApplyConfiguration struct {
 	ReservedTasks *int64 `json:"reservedTasks,omitempty"`
 	// laterTasks is how many tasks have an ETA that is still to come. They ask for no replicas.
 	LaterTasks *int64 `json:"laterTasks,omitempty"`
+	// undeliveredEntries is how many entries of the tier's Redis streams were not delivered to its consumer groups yet.
+	UndeliveredEntries *int64 `json:"undeliveredEntries,omitempty"`
+	// pendingEntries is how many entries the consumers of these groups were delivered and have not acknowledged.
+	PendingEntries *int64 `json:"pendingEntries,omitempty"`
+	// listLength is how many elements the tier's Redis lists have.
+	ListLength *int64 `json:"listLength,omitempty"`
 	// percentOfTarget is what the pods use on average of the resource that asks for the most replicas, in percent of what they are
 	// meant to use, in steps of 5.
 	PercentOfTarget *int32 `json:"percentOfTarget,omitempty"`
@@ -70,6 +76,30 @@ func (b *DemandStatusApplyConfiguration) WithReservedTasks(value int64) *DemandS
 // If called multiple times, the LaterTasks field is set to the value of the last call.
 func (b *DemandStatusApplyConfiguration) WithLaterTasks(value int64) *DemandStatusApplyConfiguration {
 	b.LaterTasks = &value
+	return b
+}
+
+// WithUndeliveredEntries sets the UndeliveredEntries field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the UndeliveredEntries field is set to the value of the last call.
+func (b *DemandStatusApplyConfiguration) WithUndeliveredEntries(value int64) *DemandStatusApplyConfiguration {
+	b.UndeliveredEntries = &value
+	return b
+}
+
+// WithPendingEntries sets the PendingEntries field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the PendingEntries field is set to the value of the last call.
+func (b *DemandStatusApplyConfiguration) WithPendingEntries(value int64) *DemandStatusApplyConfiguration {
+	b.PendingEntries = &value
+	return b
+}
+
+// WithListLength sets the ListLength field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ListLength field is set to the value of the last call.
+func (b *DemandStatusApplyConfiguration) WithListLength(value int64) *DemandStatusApplyConfiguration {
+	b.ListLength = &value
 	return b
 }
 

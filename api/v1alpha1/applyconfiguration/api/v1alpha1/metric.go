@@ -14,6 +14,11 @@ type MetricApplyConfiguration struct {
 	Queue *QueueMetricApplyConfiguration `json:"queue,omitempty"`
 	// resource is what the pods use of the CPU or memory, as the metrics API (metrics.k8s.io) tells it.
 	Resource *ResourceMetricApplyConfiguration `json:"resource,omitempty"`
+	// redisStream counts the entries of a stream in the broker's Redis that a consumer group still has to work off. Only for
+	// process tiers.
+	RedisStream *RedisStreamMetricApplyConfiguration `json:"redisStream,omitempty"`
+	// redisList counts the elements of a list in the broker's Redis. Only for process tiers.
+	RedisList *RedisListMetricApplyConfiguration `json:"redisList,omitempty"`
 }
 
 // MetricApplyConfiguration constructs a declarative configuration of the Metric type for use with
@@ -35,5 +40,21 @@ func (b *MetricApplyConfiguration) WithQueue(value *QueueMetricApplyConfiguratio
 // If called multiple times, the Resource field is set to the value of the last call.
 func (b *MetricApplyConfiguration) WithResource(value *ResourceMetricApplyConfiguration) *MetricApplyConfiguration {
 	b.Resource = value
+	return b
+}
+
+// WithRedisStream sets the RedisStream field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RedisStream field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithRedisStream(value *RedisStreamMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.RedisStream = value
+	return b
+}
+
+// WithRedisList sets the RedisList field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RedisList field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithRedisList(value *RedisListMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.RedisList = value
 	return b
 }
