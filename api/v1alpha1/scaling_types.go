@@ -26,7 +26,7 @@ type Scaling struct {
 
 // Metric is one measure of a tier's demand.
 //
-// +kubebuilder:validation:ExactlyOneOf=queue;resource
+// +kubebuilder:validation:ExactlyOneOf=queue;resource;external;prometheus
 type Metric struct {
 	// queue counts the tasks in the queues that the tier takes them from. Only for celery tiers.
 	// +optional
@@ -35,6 +35,14 @@ type Metric struct {
 	// resource is what the pods use of the CPU or memory, as the metrics API (metrics.k8s.io) tells it.
 	// +optional
 	Resource *ResourceMetric `json:"resource,omitempty"`
+
+	// external is a metric of the external metrics API (external.metrics.k8s.io), which an adapter in the cluster serves.
+	// +optional
+	External *ExternalMetric `json:"external,omitempty"`
+
+	// prometheus is what a Prometheus, or what speaks its API, answers to a query.
+	// +optional
+	Prometheus *PrometheusMetric `json:"prometheus,omitempty"`
 }
 
 // ResourceMetricName is a resource whose use is measured.

@@ -34,6 +34,10 @@ const (
 	MeasureCPU Measure = "CPU"
 	// MeasureMemory is the working set of the pods, compared with what it is meant to be.
 	MeasureMemory Measure = "Memory"
+	// MeasureExternal is the value of an external metric.
+	MeasureExternal Measure = "External"
+	// MeasurePrometheus is the value of a query of a Prometheus.
+	MeasurePrometheus Measure = "Prometheus"
 )
 
 // Demand is what a tier with scaling needs, and why.
@@ -44,6 +48,8 @@ type Demand struct {
 	Measures []Measure
 	// ByQueue: the queues are one of the metrics.
 	ByQueue bool
+	// Values are what is known of the metrics whose Measures are MeasureExternal and MeasurePrometheus, in their order.
+	Values []Value
 	// Tasks are the tasks of all queues of the tier; its Name is empty.
 	Tasks observe.Queue
 	// Running are tasks that run, as heartbeats tell, and that are not among Tasks.
@@ -85,6 +91,7 @@ func (b *builder) demand(t *Tier, pods []budget.Pod) *Demand {
 	for _, m := range observe.ResourceMetrics(t.Spec) {
 		d.measureUsage(t.Spec, m, b.s)
 	}
+	d.measureValues(t.Spec, b.s)
 	d.Decision = demand.Decide(d.Input)
 	if b.held() && d.Desired != d.Input.Replicas {
 		d.Next = earliest(d.Next, b.s.Now.Add(period)) // No write brings the next step.

@@ -23,11 +23,11 @@ const StaleAfter = 180 * time.Second
 
 // signalsFresh: what the metrics show can be read.
 func (f *facts) signalsFresh() metav1.Condition {
-	queues, usage := f.byQueue(), f.byUsage()
-	if len(queues) == 0 && len(usage) == 0 {
+	queues, usage, values := f.byQueue(), f.byUsage(), f.byValue()
+	if len(queues) == 0 && len(usage) == 0 && len(values) == 0 {
 		return fresh(metav1.ConditionTrue, v1alpha1.ReasonNoSignals, "No tier has scaling")
 	}
-	for _, c := range []*metav1.Condition{f.queuesStale(queues), f.usageStale(usage)} {
+	for _, c := range []*metav1.Condition{f.queuesStale(queues), f.usageStale(usage), f.valuesStale(values)} {
 		if c != nil {
 			return *c
 		}
@@ -102,8 +102,11 @@ func (f *facts) signalsAsBefore(unless string) *metav1.Condition {
 
 // NextChange is when a condition changes by time alone, zero where none does.
 func NextChange(s *observe.Snapshot) time.Time {
-	next := time.Time{}
-	for _, since := range []time.Time{s.Broker.FailingSince, s.Usage.FailingSince} {
+	next, failing := time.Time{}, []time.Time{s.Broker.FailingSince, s.Usage.FailingSince}
+	for i := range s.Readings {
+		failing = append(failing, s.Readings[i].FailingSince)
+	}
+	for _, since := range failing {
 		if at := since.Add(StaleAfter); at.After(s.Now) && !since.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
@@ -169,6 +172,9 @@ func ExplainDemand(d *decision.Demand) string {
 		return unknown(d)
 	}
 	text := fmt.Sprintf("%s ask for %d", shows(d), d.Asked)
+	if v := d.Value(d.By); v != nil {
+		text = fmt.Sprintf("%s asks for %d", showsValue(v, d.Input.Metrics[d.By].Kind), d.Asked)
+	}
 	if why := limited(d); why != "" {
 		text += ", " + why
 	}
@@ -178,6 +184,8 @@ func ExplainDemand(d *decision.Demand) string {
 // unknown is what is said of a tier while none of its metrics is known.
 func unknown(d *decision.Demand) string {
 	switch {
+	case !d.ByQueue && len(d.Values) > 0:
+		return unreadValue(d) + ", so the tier goes on asking for what it did"
 	case !d.ByQueue:
 		return "nothing tells what the pods use, so the tier goes on asking for what it did"
 	case d.Unread:
@@ -216,7 +224,7 @@ func shows(d *decision.Demand) string {
 		return fmt.Sprintf("pods at %d%% of their target for memory", inSteps(&by))
 	case decision.MeasureSilent:
 		return fmt.Sprintf("%s; %d pods of which no heartbeat is heard may run some, and", tasks(d), d.Silent)
-	case decision.MeasureAny:
+	case decision.MeasureAny, decision.MeasureExternal, decision.MeasurePrometheus:
 	}
 	return tasks(d)
 }
@@ -250,9 +258,12 @@ func limited(d *decision.Demand) string {
 // unreadable is which of the metrics cannot be read.
 func unreadable(d *decision.Demand) string {
 	for i := range d.Input.Metrics {
-		if m := &d.Input.Metrics[i]; m.Kind != demand.Usage && !m.Known {
+		if m := &d.Input.Metrics[i]; m.Kind != demand.Usage && !m.Known && d.Value(i) == nil {
 			return "the queues cannot be read"
 		}
+	}
+	if text := unreadValue(d); text != "" {
+		return text
 	}
 	return "nothing tells what the pods use"
 }

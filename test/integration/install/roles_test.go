@@ -136,6 +136,7 @@ func TestOperatorRole(t *testing.T) {
 		"/pods":                                     {"get", "list", "patch", "watch"},
 		"/services":                                 {"create", "delete", "get", "list", "patch", "watch"},
 		"events.k8s.io/events":                      {"create", "patch"},
+		"external.metrics.k8s.io/*":                 {"list"},
 		"metrics.k8s.io/pods":                       {"list"},
 		"memorybudget.dev/memorybudgets":            {"get", "list", "watch"},
 		"memorybudget.dev/memorybudgets/status":     {"patch"},

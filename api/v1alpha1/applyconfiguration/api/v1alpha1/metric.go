@@ -14,6 +14,10 @@ type MetricApplyConfiguration struct {
 	Queue *QueueMetricApplyConfiguration `json:"queue,omitempty"`
 	// resource is what the pods use of the CPU or memory, as the metrics API (metrics.k8s.io) tells it.
 	Resource *ResourceMetricApplyConfiguration `json:"resource,omitempty"`
+	// external is a metric of the external metrics API (external.metrics.k8s.io), which an adapter in the cluster serves.
+	External *ExternalMetricApplyConfiguration `json:"external,omitempty"`
+	// prometheus is what a Prometheus, or what speaks its API, answers to a query.
+	Prometheus *PrometheusMetricApplyConfiguration `json:"prometheus,omitempty"`
 }
 
 // MetricApplyConfiguration constructs a declarative configuration of the Metric type for use with
@@ -35,5 +39,21 @@ func (b *MetricApplyConfiguration) WithQueue(value *QueueMetricApplyConfiguratio
 // If called multiple times, the Resource field is set to the value of the last call.
 func (b *MetricApplyConfiguration) WithResource(value *ResourceMetricApplyConfiguration) *MetricApplyConfiguration {
 	b.Resource = value
+	return b
+}
+
+// WithExternal sets the External field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the External field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithExternal(value *ExternalMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.External = value
+	return b
+}
+
+// WithPrometheus sets the Prometheus field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Prometheus field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithPrometheus(value *PrometheusMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.Prometheus = value
 	return b
 }
