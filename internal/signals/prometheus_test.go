@@ -9,12 +9,8 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -29,6 +25,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/observe"
+	"github.com/memorybudget/memorybudget/test/brokers"
 )
 
 // canary is what must never be told.
@@ -288,11 +285,7 @@ func TestPrometheusTLS(t *testing.T) {
 
 // TestRealPrometheus asks the Prometheus of Debian.
 func TestRealPrometheus(t *testing.T) {
-	binary, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatalf("install it with hack/brokers-env.sh: %v", err)
-	}
-	address := startPrometheus(t, binary)
+	address := brokers.StartPrometheus(t).Address
 	ask := func(query string) (int64, observe.Reading) {
 		s := serverAt("http://"+address, nil, "", "")
 		defer s.close()
@@ -300,20 +293,11 @@ func TestRealPrometheus(t *testing.T) {
 		defer cancel()
 		return s.ask(ctx, query)
 	}
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		milli, fault := ask(`sum(up{job="self"})`)
-		if milli == 1000 && fault.State == "" {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it scrapes nothing: %d, %+v", milli, fault)
-		}
-	}
 	for query, want := range map[string]struct {
 		milli int64
 		state observe.ReadingState
 	}{
-		"vector(7)": {milli: 7000}, "scalar(vector(0.25))": {milli: 250}, "7": {milli: 7000}, "vector(0)": {},
+		`sum(up{job="self"})`: {milli: 1000}, "vector(7)": {milli: 7000}, "scalar(vector(0.25))": {milli: 250}, "7": {milli: 7000}, "vector(0)": {},
 		`{job="self"}`:         {state: observe.ReadingNotANumber},
 		"nothing_of_that_name": {state: observe.ReadingNotANumber},
 		"vector(0)/0":          {state: observe.ReadingNotANumber},
@@ -327,41 +311,6 @@ func TestRealPrometheus(t *testing.T) {
 		if milli, fault := ask(query); milli != want.milli || fault.State != want.state {
 			t.Errorf("%s: got %d, %+v, want %d, %q", query, milli, fault, want.milli, want.state)
 		}
-	}
-}
-
-// startPrometheus starts one on this machine, which scrapes itself.
-func startPrometheus(t *testing.T, binary string) string {
-	t.Helper()
-	dir, address := t.TempDir(), unused(t)
-	config := filepath.Join(dir, "prometheus.yml")
-	write(t, config, fmt.Sprintf("scrape_configs:\n- job_name: self\n  scrape_interval: 1s\n  static_configs: [{targets: [%q]}]\n", address))
-	command := exec.Command(binary, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	return address
-}
-
-// unused is an address of this machine at which nobody listens.
-func unused(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
 
