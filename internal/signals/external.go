@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -53,10 +54,22 @@ func (e *externalAPI) ask(ctx context.Context, namespace, name, selector string)
 		return 0, observe.Reading{State: observe.ReadingUnavailable}
 	}
 	for i := range list.Items {
-		milli += min(max(list.Items[i].Value.MilliValue(), -mostMilli), mostMilli-max(milli, 0))
+		milli = min(max(milli+milliOf(&list.Items[i].Value), -mostMilli), mostMilli)
 	}
 	if len(list.Items) == 0 || milli < 0 {
 		return 0, observe.Reading{State: observe.ReadingNotANumber}
 	}
 	return milli, observe.Reading{}
+}
+
+// milliOf is a quantity in thousandths, between bounds of which the sum of two fits a number: MilliValue is 0 where it is too large.
+func milliOf(q *resource.Quantity) int64 {
+	const most = mostMilli / 1000
+	switch {
+	case q.CmpInt64(most) >= 0:
+		return mostMilli
+	case q.CmpInt64(-most) <= 0:
+		return -mostMilli
+	}
+	return q.MilliValue()
 }
