@@ -80,7 +80,8 @@ var prometheusStates = map[observe.ReadingState]struct{ reason, message string }
 			"It returns no series, several, a range, NaN, or a number that is infinite or below 0",
 	},
 	observe.ReadingQueryInvalid: {
-		v1alpha1.ReasonPrometheusQueryInvalid, " is not taken by the Prometheus, or cannot be evaluated: it must be PromQL that returns a single number",
+		v1alpha1.ReasonPrometheusQueryInvalid, " is not taken by the Prometheus, or cannot be evaluated: " +
+			"it must be PromQL that returns a single number",
 	},
 	observe.ReadingNotReadYet:  {v1alpha1.ReasonNotReadYet, " was not asked yet"},
 	observe.ReadingUnreachable: {v1alpha1.ReasonPrometheusUnreachable, " cannot be connected to, or does not answer within 5 seconds"},
