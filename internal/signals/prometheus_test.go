@@ -228,12 +228,13 @@ func TestPrometheusToken(t *testing.T) {
 		t.Errorf("followed, with %q", r.Header.Get("Authorization"))
 	}))
 	t.Cleanup(elsewhere.Close)
-	accepted := canary + "-1"
+	accepted, redirected := canary+"-1", 0
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("Authorization") {
 		case "Bearer " + accepted:
 			_, _ = io.WriteString(w, vector("7"))
 		case "Bearer " + canary + "-moved":
+			redirected++
 			http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
 		default:
 			http.Error(w, r.Header.Get("Authorization"), http.StatusUnauthorized)
@@ -262,6 +263,9 @@ func TestPrometheusToken(t *testing.T) {
 	is("and is in the Secret", s, 7000, "")
 	secrets = prometheusSecret(map[string]string{"moved": canary + "-moved", "lines": canary + "\r\nHost: x", "empty": ""})
 	is("a redirect", serverAt(web.URL, secrets, "moved", ""), 0, observe.ReadingAnswerInvalid)
+	if redirected != 1 {
+		t.Errorf("redirected %d times", redirected)
+	}
 	is("a token with lines", serverAt(web.URL, secrets, "lines", ""), 0, observe.ReadingSecretInvalid)
 	is("an empty token", serverAt(web.URL, secrets, "empty", ""), 0, observe.ReadingSecretInvalid)
 	is("no such key", serverAt(web.URL, secrets, "other", ""), 0, observe.ReadingSecretKeyMissing)
