@@ -84,5 +84,8 @@ func failingSince(s *observe.Snapshot, d *decision.Decision) (seconds int64) {
 			fails(s.Usage.FailingSince)
 		}
 	}
+	for i := range s.Readings {
+		fails(s.Readings[i].FailingSince)
+	}
 	return seconds
 }

@@ -59,18 +59,21 @@ type Reconciler struct {
 	metrics      *metrics.Collector
 	brokers      *signals.Brokers
 	usage        *signals.Usage
+	readings     *signals.Metrics
 	recording    *recording.Recorder
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
 
-// New makes the reconciler of a manager, with what reads brokers and the metrics API, and what records decisions, nil where
-// nothing does.
-func New(mgr ctrl.Manager, brokers *signals.Brokers, usage *signals.Usage, recorder *recording.Recorder) *Reconciler {
+// New makes the reconciler of a manager, with what reads brokers, the metrics API and other metrics, and what records decisions, nil
+// where nothing does.
+func New(
+	mgr ctrl.Manager, brokers *signals.Brokers, usage *signals.Usage, readings *signals.Metrics, recorder *recording.Recorder,
+) *Reconciler {
 	return &Reconciler{
 		client: mgr.GetClient(),
 		reader: observe.Reader{
-			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Brokers: brokers, Usage: usage, Clock: clock.RealClock{},
+			Cache: mgr.GetClient(), Live: mgr.GetAPIReader(), Brokers: brokers, Usage: usage, Metrics: readings, Clock: clock.RealClock{},
 		},
 		recorder:     mgr.GetEventRecorder("memorybudget"),
 		clock:        clock.RealClock{},
@@ -82,6 +85,7 @@ func New(mgr ctrl.Manager, brokers *signals.Brokers, usage *signals.Usage, recor
 		metrics:      metrics.NewCollector(),
 		brokers:      brokers,
 		usage:        usage,
+		readings:     readings,
 		recording:    recorder,
 	}
 }
@@ -95,6 +99,7 @@ func New(mgr ctrl.Manager, brokers *signals.Brokers, usage *signals.Usage, recor
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;patch;watch
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=metrics.k8s.io,resources=pods,verbs=list
+// +kubebuilder:rbac:groups=external.metrics.k8s.io,resources=*,verbs=list
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile works towards the spec of one resource.
@@ -197,4 +202,5 @@ func (r *Reconciler) forget(key client.ObjectKey) {
 	r.metrics.Forget(key)
 	r.brokers.Forget(key)
 	r.usage.Forget(key)
+	r.readings.Forget(key)
 }

@@ -28,7 +28,7 @@ import (
 // SetupWithManager registers the reconciler. It is woken by a change of a resource and by everything
 // that a decision reads: the pods that leave are what growth waits for. Its own write of a status
 // wakes it as well, since no decision is made before the cache shows that write; and so does what is learned of its
-// broker and of what its pods use.
+// broker, of what its pods use and of its other metrics.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	collector, err := registered(r.metrics)
 	if err != nil {
@@ -49,6 +49,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return builder.
 		WatchesRawSource(source.Channel(r.brokers.Events(), &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(source.Channel(r.usage.Events(), &handler.EnqueueRequestForObject{})).
+		WatchesRawSource(source.Channel(r.readings.Events(), &handler.EnqueueRequestForObject{})).
 		Complete(r)
 }
 

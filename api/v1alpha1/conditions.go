@@ -132,6 +132,25 @@ const (
 	ReasonMetricsAPIForbidden = "MetricsAPIForbidden"
 	// ReasonPodsNotMeasured surfaces when the metrics API does not tell, or not yet, what any ready pod of a tier uses.
 	ReasonPodsNotMeasured = "PodsNotMeasured"
+	// ReasonExternalMetricUnavailable surfaces when the cluster has no external metrics API, or it does not tell about a metric.
+	ReasonExternalMetricUnavailable = "ExternalMetricUnavailable"
+	// ReasonExternalMetricForbidden surfaces when the operator may not read external metrics.
+	ReasonExternalMetricForbidden = "ExternalMetricForbidden"
+	// ReasonPrometheusUnreachable surfaces when a Prometheus cannot be connected to, does not answer in time, or is not trusted.
+	ReasonPrometheusUnreachable = "PrometheusUnreachable"
+	// ReasonPrometheusAuthenticationFailed surfaces when a Prometheus refuses the token, or wants one.
+	ReasonPrometheusAuthenticationFailed = "PrometheusAuthenticationFailed"
+	// ReasonPrometheusForbiddenAddress surfaces when a Prometheus has an address that the operator does not connect to.
+	ReasonPrometheusForbiddenAddress = "PrometheusForbiddenAddress"
+	// ReasonPrometheusSecretUnreadable surfaces when a Secret or its key is missing, the operator may not read it, or it holds no token
+	// or certificate.
+	ReasonPrometheusSecretUnreadable = "PrometheusSecretUnreadable"
+	// ReasonPrometheusAnswerInvalid surfaces when what is at the address does not answer as a Prometheus does.
+	ReasonPrometheusAnswerInvalid = "PrometheusAnswerInvalid"
+	// ReasonPrometheusQueryInvalid surfaces when a Prometheus does not take a query, or cannot evaluate it.
+	ReasonPrometheusQueryInvalid = "PrometheusQueryInvalid"
+	// ReasonNotANumber surfaces when a query or an external metric has no value that is a single number of at least 0.
+	ReasonNotANumber = "NotANumber"
 )
 
 // Values of limitedBy of a tier's demand.

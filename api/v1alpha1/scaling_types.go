@@ -26,7 +26,7 @@ type Scaling struct {
 
 // Metric is one measure of a tier's demand.
 //
-// +kubebuilder:validation:ExactlyOneOf=queue;resource;redisStream;redisList
+// +kubebuilder:validation:ExactlyOneOf=queue;resource;redisStream;redisList;external;prometheus
 type Metric struct {
 	// queue counts the tasks in the queues that the tier takes them from. Only for celery tiers.
 	// +optional
@@ -44,6 +44,14 @@ type Metric struct {
 	// redisList counts the elements of a list in the broker's Redis. Only for process tiers.
 	// +optional
 	RedisList *RedisListMetric `json:"redisList,omitempty"`
+
+	// external is a metric of the external metrics API (external.metrics.k8s.io), which an adapter in the cluster serves.
+	// +optional
+	External *ExternalMetric `json:"external,omitempty"`
+
+	// prometheus is what a Prometheus, or what speaks its API, answers to a query.
+	// +optional
+	Prometheus *PrometheusMetric `json:"prometheus,omitempty"`
 }
 
 // ResourceMetricName is a resource whose use is measured.

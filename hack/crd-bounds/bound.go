@@ -52,6 +52,7 @@ var lengths = map[string]int64{
 	"envFrom.configMapRef.name": 253,
 	"envFrom.secretRef.name":    253,
 	"labels":                    63,
+	"matchLabels":               63,
 	"nodeSelector":              63,
 }
 

@@ -40,6 +40,10 @@ const (
 	MeasureUncounted Measure = "Uncounted"
 	// MeasureList is the number of elements of a Redis list.
 	MeasureList Measure = "List"
+	// MeasureExternal is the value of an external metric.
+	MeasureExternal Measure = "External"
+	// MeasurePrometheus is the value of a query of a Prometheus.
+	MeasurePrometheus Measure = "Prometheus"
 )
 
 // Demand is what a tier with scaling needs, and why.
@@ -50,6 +54,8 @@ type Demand struct {
 	Measures []Measure
 	// ByQueue: the queues are one of the metrics.
 	ByQueue bool
+	// Values are what is known of the metrics whose Measures are MeasureExternal and MeasurePrometheus, in their order.
+	Values []Value
 	// Tasks are the tasks of all queues of the tier; its Name is empty.
 	Tasks observe.Queue
 	// Running are tasks that run, as heartbeats tell, and that are not among Tasks.
@@ -94,6 +100,7 @@ func (b *builder) demand(t *Tier, pods []budget.Pod) *Demand {
 		d.measureUsage(t.Spec, m, b.s)
 	}
 	d.measureRedis(t.Spec, &b.s.Broker)
+	d.measureValues(t.Spec, b.s)
 	d.Decision = demand.Decide(d.Input)
 	if b.held() && d.Desired != d.Input.Replicas {
 		d.Next = earliest(d.Next, b.s.Now.Add(period)) // No write brings the next step.

@@ -87,10 +87,14 @@ func New(restConfig *rest.Config, options Options) (ctrl.Manager, error) {
 		Client: mgr.GetAPIReader(), Namespaces: options.WatchNamespaces, Log: mgr.GetLogger().WithName("usage"),
 		Interval: options.UsageInterval,
 	})
-	if err := controllers.New(mgr, brokers, usage, recorder).SetupWithManager(mgr); err != nil {
+	metrics, err := signals.NewMetrics(metricsOptions(mgr, restConfig, options))
+	if err != nil {
+		return nil, fmt.Errorf("setting up readings of metrics: %w", err)
+	}
+	if err := controllers.New(mgr, brokers, usage, metrics, recorder).SetupWithManager(mgr); err != nil {
 		return nil, fmt.Errorf("setting up the controller: %w", err)
 	}
-	for _, readings := range []ctrlmanager.Runnable{brokers, usage} {
+	for _, readings := range []ctrlmanager.Runnable{brokers, usage, metrics} {
 		if err := mgr.Add(readings); err != nil {
 			return nil, fmt.Errorf("adding readings: %w", err)
 		}
@@ -118,22 +122,33 @@ func addRecorder(mgr ctrl.Manager, options Options) (*recording.Recorder, error)
 	return recorder, nil
 }
 
-// brokerOptions keeps the operator from talking to the API server as if it were a broker.
 func brokerOptions(mgr ctrl.Manager, restConfig *rest.Config, options Options) signals.Options {
-	guard := options.BrokerGuard
-	if guard == nil {
-		var hosts []string
-		if server, _, err := rest.DefaultServerUrlFor(restConfig); err == nil {
-			hosts = append(hosts, server.Hostname())
-		}
-		if host := os.Getenv("KUBERNETES_SERVICE_HOST"); host != "" {
-			hosts = append(hosts, host)
-		}
-		guard = signals.NewGuard(hosts...)
-	}
 	return signals.Options{
-		Secrets: mgr.GetAPIReader(), Guard: guard, Log: mgr.GetLogger().WithName("brokers"), Interval: options.BrokerInterval,
+		Secrets: mgr.GetAPIReader(), Guard: guardOf(restConfig, options), Log: mgr.GetLogger().WithName("brokers"),
+		Interval: options.BrokerInterval,
 	}
+}
+
+func metricsOptions(mgr ctrl.Manager, restConfig *rest.Config, options Options) signals.MetricsOptions {
+	return signals.MetricsOptions{
+		Config: restConfig, Secrets: mgr.GetAPIReader(), Guard: guardOf(restConfig, options),
+		Log: mgr.GetLogger().WithName("readings"), Interval: options.UsageInterval,
+	}
+}
+
+// guardOf keeps the operator from talking to the API server as if it were a broker or a Prometheus.
+func guardOf(restConfig *rest.Config, options Options) signals.Guard {
+	if options.BrokerGuard != nil {
+		return options.BrokerGuard
+	}
+	var hosts []string
+	if server, _, err := rest.DefaultServerUrlFor(restConfig); err == nil {
+		hosts = append(hosts, server.Hostname())
+	}
+	if host := os.Getenv("KUBERNETES_SERVICE_HOST"); host != "" {
+		hosts = append(hosts, host)
+	}
+	return signals.NewGuard(hosts...)
 }
 
 // Scheme holds the types that the operator reads and writes.

@@ -51,6 +51,8 @@ type Reader struct {
 	Brokers BrokerReader
 	// Usage knows what pods use; where it is nil, nothing is known.
 	Usage UsageReader
+	// Metrics knows the values of external metrics and Prometheus queries; where it is nil, none is known.
+	Metrics ReadingsReader
 	// Clock tells how old is what was read for several resources.
 	Clock clock.PassiveClock
 	names nameReader
@@ -77,6 +79,9 @@ func (r *Reader) Gather(ctx context.Context, mb *v1alpha1.MemoryBudget, children
 	}
 	if r.Usage != nil {
 		s.Usage = r.Usage.Usage(mb)
+	}
+	if r.Metrics != nil {
+		s.Readings = r.Metrics.Readings(mb)
 	}
 	s.sort()
 	return s, nil

@@ -37,6 +37,8 @@ type Snapshot struct {
 	Broker Broker
 	// Usage is what is known of what the pods use, where a tier scales by it.
 	Usage Usage
+	// Readings are what is known of the external metrics and Prometheus queries that tiers scale by, in the order of the spec.
+	Readings []Reading
 }
 
 // Foreign is an object of somebody else with a name that the resource needs.

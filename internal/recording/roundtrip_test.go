@@ -34,6 +34,7 @@ func anySnapshot(rt *rapid.T) *observe.Snapshot {
 	}
 	s.Broker = anyBroker(rt, s.Now)
 	disturb(rt, s)
+	scaleByValues(rt, s)
 	return s
 }
 
@@ -46,6 +47,27 @@ func consuming(mb *v1alpha1.MemoryBudget) *v1alpha1.MemoryBudget {
 	}}
 	mb.Spec.Tiers = append(mb.Spec.Tiers, tier)
 	return mb
+}
+
+// scaleByValues lets a tier scale by an external metric and a query as well.
+func scaleByValues(rt *rapid.T, s *observe.Snapshot) {
+	if !rapid.Bool().Draw(rt, "values") {
+		return
+	}
+	tier := &s.MemoryBudget.Spec.Tiers[1]
+	tier.Scaling = &v1alpha1.Scaling{Metrics: []v1alpha1.Metric{
+		{External: &v1alpha1.ExternalMetric{Name: "orders", TargetValue: new(quantity("0.5k"))}},
+		{Prometheus: &v1alpha1.PrometheusMetric{Address: "http://prometheus", Query: "a<\"b\"", TargetAverageValue: new(quantity("1.50"))}},
+	}}
+	for i := range tier.Scaling.Metrics {
+		r := observe.Reading{
+			Tier: tier.Name, Metric: i, State: observe.ReadingRead, Milli: rapid.Int64Range(0, 1<<60).Draw(rt, "milli"),
+		}
+		if rapid.Bool().Draw(rt, "missing") {
+			r.State, r.FailingSince = observe.ReadingNotANumber, s.Now.Add(-time.Hour)
+		}
+		s.Readings = append(s.Readings, r)
+	}
 }
 
 func anyBroker(rt *rapid.T, now time.Time) observe.Broker {

@@ -1,8 +1,8 @@
 // Copyright The MemoryBudget Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package signals reads what tells how much there is to do: in which queues of a broker tasks wait, and how many tasks there
-// are in those that tiers scale by.
+// Package signals reads what tells how much there is to do: in which queues of a broker tasks wait, how many tasks there
+// are in those that tiers scale by, what pods use, and the values of external metrics and of queries of a Prometheus.
 //
 // Reading goes on by itself, outside of reconciliation. A resource that names a broker makes it start, the last one that
 // does so makes it end, and resources with the same URL share one connection. What was read last is taken as a fact into
@@ -29,4 +29,8 @@
 // first ETA among them and when the oldest was published, and how many tasks run on hosts with names of the resource's pods. Of
 // tasks, nothing but that is looked at. Errors become one of a few states (observe.BrokerState): no word of a broker, and nothing
 // of a URL but host and port, reaches a status, an event or a log.
+//
+// The same holds for a Prometheus, whose address and query users write into their resources: it is sent an instant query and a
+// token, at addresses that the guard allows, and of what it answers one number is kept. Where there is no such number, it is not
+// known, which is not zero. Each query of each Prometheus is asked by itself, so that a slow one keeps none but its like waiting.
 package signals

@@ -23,11 +23,11 @@ const StaleAfter = 180 * time.Second
 
 // signalsFresh: what the metrics show can be read.
 func (f *facts) signalsFresh() metav1.Condition {
-	queues, redis, usage := f.byQueue(), f.byRedis(), f.byUsage()
-	if len(queues) == 0 && len(redis) == 0 && len(usage) == 0 {
+	queues, redis, usage, values := f.byQueue(), f.byRedis(), f.byUsage(), f.byValue()
+	if len(queues) == 0 && len(redis) == 0 && len(usage) == 0 && len(values) == 0 {
 		return fresh(metav1.ConditionTrue, v1alpha1.ReasonNoSignals, "No tier has scaling")
 	}
-	for _, c := range []*metav1.Condition{f.brokerStale(queues, redis), f.usageStale(usage)} {
+	for _, c := range []*metav1.Condition{f.brokerStale(queues, redis), f.usageStale(usage), f.valuesStale(values)} {
 		if c != nil {
 			return *c
 		}
@@ -106,8 +106,11 @@ func (f *facts) signalsAsBefore(unless string) *metav1.Condition {
 
 // NextChange is when a condition changes by time alone, zero where none does.
 func NextChange(s *observe.Snapshot) time.Time {
-	next := time.Time{}
-	for _, since := range []time.Time{s.Broker.FailingSince, s.Usage.FailingSince} {
+	next, failing := time.Time{}, []time.Time{s.Broker.FailingSince, s.Usage.FailingSince}
+	for i := range s.Readings {
+		failing = append(failing, s.Readings[i].FailingSince)
+	}
+	for _, since := range failing {
 		if at := since.Add(StaleAfter); at.After(s.Now) && !since.IsZero() && (next.IsZero() || at.Before(next)) {
 			next = at
 		}
@@ -174,6 +177,9 @@ func ExplainDemand(d *decision.Demand) string {
 		return unknown(d)
 	}
 	text := fmt.Sprintf("%s ask for %d", shows(d), d.Asked)
+	if v := d.Value(d.By); v != nil {
+		text = fmt.Sprintf("%s asks for %d", showsValue(v, d.Input.Metrics[d.By].Kind), d.Asked)
+	}
 	if why := limited(d); why != "" {
 		text += ", " + why
 	}
@@ -185,6 +191,8 @@ func unknown(d *decision.Demand) string {
 	switch {
 	case len(d.Backlogs) > 0:
 		return unknownBacklog(d)
+	case !d.ByQueue && len(d.Values) > 0:
+		return unreadValue(d) + ", so the tier goes on asking for what it did"
 	case !d.ByQueue:
 		return "nothing tells what the pods use, so the tier goes on asking for what it did"
 	case d.Unread:
@@ -225,7 +233,7 @@ func shows(d *decision.Demand) string {
 		return fmt.Sprintf("%s; %d pods of which no heartbeat is heard may run some, and", tasks(d), d.Silent)
 	case decision.MeasureStream, decision.MeasureList:
 		return fmt.Sprintf("%s at a target of %d per pod", backlog(d.Backlog(d.By)), by.Target)
-	case decision.MeasureAny, decision.MeasureUncounted:
+	case decision.MeasureAny, decision.MeasureUncounted, decision.MeasureExternal, decision.MeasurePrometheus:
 	}
 	return tasks(d)
 }
@@ -261,7 +269,7 @@ func unreadable(d *decision.Demand) string {
 	for i := range d.Input.Metrics {
 		m := &d.Input.Metrics[i]
 		switch b := d.Backlog(i); {
-		case m.Known, m.Kind == demand.Usage:
+		case m.Known, m.Kind == demand.Usage, d.Value(i) != nil:
 		case d.Measures[i] == decision.MeasureUncounted:
 			return "nothing tells how many more there are"
 		case b == nil:
@@ -269,6 +277,9 @@ func unreadable(d *decision.Demand) string {
 		default:
 			return nameOf(b) + " cannot be read"
 		}
+	}
+	if text := unreadValue(d); text != "" {
+		return text
 	}
 	return "nothing tells what the pods use"
 }

@@ -103,7 +103,9 @@ func (s *scene) timeOperator(ctx context.Context) (time.Duration, error) {
 	}
 	s.say("operator: settled after %.1fs; %d writes, %.1f a resource; %d requests; %d reconciliations; %.1fs of CPU",
 		took.Seconds(), len(wrote), float64(len(wrote))/float64(s.resources), len(all), decisions.GetSampleCount(), cpu.Seconds())
-	when := func(share float64) float64 { return wrote[int(share*float64(len(wrote)-1))].StageTimestamp.Sub(began).Seconds() }
+	when := func(share float64) float64 {
+		return wrote[int(share*float64(len(wrote)-1))].StageTimestamp.Sub(began).Seconds()
+	}
 	s.say("  of its writes the first after %.1fs, half after %.1fs, nine tenths after %.1fs, 99 of 100 after %.1fs", when(0), when(0.5), when(0.9), when(0.99))
 	s.tell(all)
 	return took, s.sayMemory("settling")

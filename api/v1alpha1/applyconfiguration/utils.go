@@ -45,6 +45,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.DjangoApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EmptyDirVolume"):
 		return &apiv1alpha1.EmptyDirVolumeApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ExternalMetric"):
+		return &apiv1alpha1.ExternalMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Gunicorn"):
 		return &apiv1alpha1.GunicornApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LocalReference"):
@@ -65,6 +67,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.PodApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Process"):
 		return &apiv1alpha1.ProcessApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PrometheusMetric"):
+		return &apiv1alpha1.PrometheusMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("QueueMetric"):
 		return &apiv1alpha1.QueueMetricApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RabbitMQBroker"):
@@ -93,6 +97,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.ScalingRulesApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("SecretKeyReference"):
 		return &apiv1alpha1.SecretKeyReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("SecretSource"):
+		return &apiv1alpha1.SecretSourceApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Server"):
 		return &apiv1alpha1.ServerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Tier"):

@@ -161,6 +161,10 @@ var secretPlaces = map[string]func(map[string]any){
 	"broker.rabbitmq.urlFrom.secretKeyRef.name":     top(`broker: {rabbitmq: {urlFrom: {secretKeyRef: {name: place, key: url}}}}`),
 	"broker.rabbitmq.managementURLFrom.secretKeyRef.name": top(
 		`broker: {rabbitmq: {urlFrom: {secretKeyRef: {name: mine, key: url}}, managementURLFrom: {secretKeyRef: {name: place, key: url}}}}`),
+	"tiers[].scaling.metrics[].prometheus.bearerTokenFrom.secretKeyRef.name": tier(
+		`{replicas: {min: 0, max: 2}, scaling: {metrics: [{prometheus: {address: "http://prometheus", query: up, targetValue: "1", bearerTokenFrom: {secretKeyRef: {name: place, key: k}}}}]}}`),
+	"tiers[].scaling.metrics[].prometheus.caFrom.secretKeyRef.name": tier(
+		`{replicas: {min: 0, max: 2}, scaling: {metrics: [{prometheus: {address: "https://prometheus", query: up, targetValue: "1", caFrom: {secretKeyRef: {name: place, key: k}}}}]}}`),
 }
 
 // testEachSecret checks that no place where a Secret is named is forgotten.

@@ -241,6 +241,23 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Enforcement
   scalar: string
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.ExternalMetric
+  map:
+    fields:
+    - name: matchLabels
+      type:
+        map:
+          elementType:
+            scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: targetAverageValue
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: targetValue
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Gunicorn
   map:
     fields:
@@ -393,6 +410,12 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Metric
   map:
     fields:
+    - name: external
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ExternalMetric
+    - name: prometheus
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.PrometheusMetric
     - name: queue
       type:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.QueueMetric
@@ -519,6 +542,27 @@ var schemaYAML = typed.YAMLObject(`types:
         namedType: com.github.memorybudget.memorybudget.api.v1alpha1.ProcessSettings
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.ProcessSettings
   scalar: string
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.PrometheusMetric
+  map:
+    fields:
+    - name: address
+      type:
+        scalar: string
+    - name: bearerTokenFrom
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.SecretSource
+    - name: caFrom
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.SecretSource
+    - name: query
+      type:
+        scalar: string
+    - name: targetAverageValue
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
+    - name: targetValue
+      type:
+        namedType: io.k8s.apimachinery.pkg.api.resource.Quantity
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.QueueMetric
   map:
     fields:
@@ -706,6 +750,12 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: com.github.memorybudget.memorybudget.api.v1alpha1.SecretSource
+  map:
+    fields:
+    - name: secretKeyRef
+      type:
+        namedType: com.github.memorybudget.memorybudget.api.v1alpha1.SecretKeyReference
 - name: com.github.memorybudget.memorybudget.api.v1alpha1.Server
   map:
     fields:

@@ -67,7 +67,7 @@ func (e explanation) signal() string {
 	if !e.scales() {
 		return ""
 	}
-	says := strings.Join(slices.Concat(e.tasks(), e.backlogs(), e.use()), "; ")
+	says := strings.Join(slices.Concat(e.tasks(), e.backlogs(), e.use(), e.values()), "; ")
 	if says == "" && e.scalesByRedis() {
 		says = "nothing tells how much there is in its streams and lists"
 	}
@@ -99,6 +99,28 @@ func (e explanation) use() []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("the pods use about %d%% of what they are meant to on average", *e.status.Demand.PercentOfTarget)}
+}
+
+// values are the external metrics and queries. What they are is not reported.
+func (e explanation) values() []string {
+	var all []string
+	for i := range e.spec.Scaling.Metrics {
+		m := &e.spec.Scaling.Metrics[i]
+		target, perReplica, found := observe.ValueTarget(m)
+		if !found {
+			continue
+		}
+		of := fmt.Sprintf("the Prometheus query in scaling.metrics[%d]", i)
+		if m.External != nil {
+			of = "the external metric " + m.External.Name
+		}
+		per := ""
+		if perReplica {
+			per = " per pod"
+		}
+		all = append(all, fmt.Sprintf("%s, at a target of %s%s", of, target.String(), per))
+	}
+	return all
 }
 
 func queues(tier *v1alpha1.Tier) string {
@@ -148,7 +170,25 @@ func (e explanation) formula() string {
 	if d.PercentOfTarget != nil && len(e.spec.Scaling.Metrics) <= 1 {
 		return fmt.Sprintf("ready pods x %d%%, rounded up (what there is, within the tolerance): %d replicas.", *d.PercentOfTarget, *d.Replicas)
 	}
+	if says := e.valueFormula(); says != "" {
+		return fmt.Sprintf("%s, rounded up (what there is, within the tolerance): %d replicas.", says, *d.Replicas)
+	}
 	return fmt.Sprintf("the largest of its measures: %d replicas.", *d.Replicas)
+}
+
+// valueFormula is that of a tier whose only metric is an external one or a query, empty for others.
+func (e explanation) valueFormula() string {
+	if len(e.spec.Scaling.Metrics) != 1 {
+		return ""
+	}
+	target, perReplica, found := observe.ValueTarget(&e.spec.Scaling.Metrics[0])
+	switch {
+	case !found:
+		return ""
+	case perReplica:
+		return "the value / " + target.String()
+	}
+	return "ready pods x the value / " + target.String()
 }
 
 // demand is what was made of that.

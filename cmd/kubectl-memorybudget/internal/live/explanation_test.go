@@ -94,6 +94,21 @@ func TestExplanations(t *testing.T) {
 			consumes(mb, s, v1alpha1.Metric{RedisStream: &v1alpha1.RedisStreamMetric{Stream: "shop:orders", ConsumerGroup: "billing"}},
 				v1alpha1.Metric{RedisList: &v1alpha1.RedisListMetric{List: "shop:images"}})
 		},
+		"values": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
+			wants(s, 4, 4, 4, v1alpha1.DemandLimitedByNone, v1alpha1.LimitedByNone)
+			s.Demand.ReadyTasks, s.Demand.ReservedTasks, s.Demand.LaterTasks = nil, nil, nil
+			mb.Spec.Tiers[1].Scaling.Metrics = []v1alpha1.Metric{
+				{External: &v1alpha1.ExternalMetric{Name: "orders", TargetValue: quantity("100")}},
+				{Prometheus: &v1alpha1.PrometheusMetric{Address: "http://prometheus", Query: "up", TargetAverageValue: quantity("500m")}},
+			}
+		},
+		"query": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
+			wants(s, 4, 4, 4, v1alpha1.DemandLimitedByNone, v1alpha1.LimitedByNone)
+			s.Demand.ReadyTasks, s.Demand.ReservedTasks, s.Demand.LaterTasks = nil, nil, nil
+			mb.Spec.Tiers[1].Scaling.Metrics = []v1alpha1.Metric{
+				{Prometheus: &v1alpha1.PrometheusMetric{Address: "http://prometheus", Query: "up", TargetAverageValue: quantity("500m")}},
+			}
+		},
 		"unreported": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
 			*s = v1alpha1.TierStatus{Name: "other"}
 			mb.Generation++

@@ -56,7 +56,7 @@ func (p *Plan) Warnings() []string {
 		t := &p.decision.Tiers[i]
 		warnings = append(warnings, t.Rendered.NotApplied...)
 		if t.Demand != nil {
-			warnings = append(warnings, fmt.Sprintf("tier %s scales by its queues, which are not read here: "+
+			warnings = append(warnings, fmt.Sprintf("tier %s scales by its metrics, which are not read here: "+
 				"it is planned with replicas.min; --demand %s=N plans it with N", t.Spec.Name, t.Spec.Name))
 		}
 	}

@@ -19,6 +19,10 @@ type MetricApplyConfiguration struct {
 	RedisStream *RedisStreamMetricApplyConfiguration `json:"redisStream,omitempty"`
 	// redisList counts the elements of a list in the broker's Redis. Only for process tiers.
 	RedisList *RedisListMetricApplyConfiguration `json:"redisList,omitempty"`
+	// external is a metric of the external metrics API (external.metrics.k8s.io), which an adapter in the cluster serves.
+	External *ExternalMetricApplyConfiguration `json:"external,omitempty"`
+	// prometheus is what a Prometheus, or what speaks its API, answers to a query.
+	Prometheus *PrometheusMetricApplyConfiguration `json:"prometheus,omitempty"`
 }
 
 // MetricApplyConfiguration constructs a declarative configuration of the Metric type for use with
@@ -56,5 +60,21 @@ func (b *MetricApplyConfiguration) WithRedisStream(value *RedisStreamMetricApply
 // If called multiple times, the RedisList field is set to the value of the last call.
 func (b *MetricApplyConfiguration) WithRedisList(value *RedisListMetricApplyConfiguration) *MetricApplyConfiguration {
 	b.RedisList = value
+	return b
+}
+
+// WithExternal sets the External field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the External field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithExternal(value *ExternalMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.External = value
+	return b
+}
+
+// WithPrometheus sets the Prometheus field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Prometheus field is set to the value of the last call.
+func (b *MetricApplyConfiguration) WithPrometheus(value *PrometheusMetricApplyConfiguration) *MetricApplyConfiguration {
+	b.Prometheus = value
 	return b
 }
