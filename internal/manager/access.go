@@ -112,7 +112,8 @@ func bearer(header string) (string, bool) {
 }
 
 func (a *access) ask(ctx context.Context, token string, q question) (int, error) {
-	who, err := a.tokens.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}, metav1.CreateOptions{})
+	review := authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
+	who, err := a.tokens.Create(ctx, &review, metav1.CreateOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("asking whose token it is: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,38 +41,47 @@ func large(name string) *appsv1.Deployment {
 
 // TestPack: what is packed comes back whole, is small, and shows what the cache is asked for without being unpacked.
 func TestPack(t *testing.T) {
-	packer := &Packer{}
+	packer, names := &Packer{}, []string{"web", "worker", "ml"}
 	var items []appsv1.Deployment
-	for _, name := range []string{"web", "worker", "ml"} {
-		given := large(name)
-		given.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "memorybudget"}}
-		got, err := packer.Pack(given)
-		if err != nil {
-			t.Fatal(err)
-		}
-		small := got.(*appsv1.Deployment)
+	for _, name := range names {
+		small := packed(t, packer, large(name))
 		if again, err := packer.Pack(small); err != nil || again != any(small) {
 			t.Errorf("packed again: %v, %v", again, err)
 		}
 		if n := len(small.Annotations[packedAnnotation]); n > 500 {
 			t.Errorf("%s takes %d bytes", name, n)
 		}
-		if small.Namespace != "shop" || small.Name != name || small.ResourceVersion != "7" || small.UID != "u" || small.DeletionTimestamp == nil ||
-			!slices.Equal(ResourceOf(small), []string{"bunoraa"}) {
-			t.Errorf("packed: %+v", small.ObjectMeta)
+		shows := metav1.ObjectMeta{
+			Namespace: "shop", Name: name, UID: "u", ResourceVersion: "7", Generation: 3, DeletionTimestamp: large(name).DeletionTimestamp,
+			Labels: map[string]string{"memorybudget.dev/name": "bunoraa"}, Annotations: small.Annotations,
+		}
+		if diff := cmp.Diff(shows, small.ObjectMeta); diff != "" {
+			t.Errorf("packed (-want +got):\n%s", diff)
 		}
 		small.TypeMeta = large(name).TypeMeta // The cache sets it on what it returns.
 		items = append(items, *small.DeepCopy())
 	}
+	names = append(names, "unpacked")
 	items = append(items, *large("unpacked"))
 	if err := unpack(items); err != nil {
 		t.Fatal(err)
 	}
-	for i, name := range []string{"web", "worker", "ml", "unpacked"} {
+	for i, name := range names {
 		if diff := cmp.Diff(*large(name), items[i]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
+}
+
+// packed is what a packer makes of a Deployment, with who changed which field.
+func packed(t *testing.T, packer *Packer, full *appsv1.Deployment) *appsv1.Deployment {
+	t.Helper()
+	full.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "memorybudget"}}
+	got, err := packer.Pack(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got.(*appsv1.Deployment)
 }
 
 // TestPackLearns: of objects that are another's kin, the first is large, and most are small.
@@ -86,11 +94,7 @@ func TestPackLearns(t *testing.T) {
 		for i := range 2 * fewest {
 			object := large("web")
 			object.Annotations["kin"] = hex.EncodeToString(noise)
-			got, err := packer.Pack(object)
-			if err != nil {
-				t.Fatal(err)
-			}
-			small := *got.(*appsv1.Deployment)
+			small := *packed(t, packer, object)
 			sizes[len(small.Annotations[packedAnnotation]) < 500]++
 			items := []appsv1.Deployment{small}
 			if err := unpack(items); err != nil || items[0].Annotations["kin"] != object.Annotations["kin"] {

@@ -220,6 +220,9 @@ func (b *Brokers) use(key client.ObjectKey, from origin, what asks) (observe.Bro
 	if before == nil || !slices.Equal(before.queues, what.queues) {
 		concerned = append(concerned, b.neighbours(key, s)...)
 	}
+	if s.poller != nil && (before == nil || !reflect.DeepEqual(before.asks, what)) {
+		nudge(s.poller.asked)
+	}
 	known := u.sees(s.known())
 	known.Heartbeats, known.Workers = u.heard.state, u.heard.workers
 	return known, concerned

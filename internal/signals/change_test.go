@@ -51,3 +51,34 @@ func TestTakeChange(t *testing.T) {
 		t.Errorf("a resource that is not known changed at %v", got)
 	}
 }
+
+// TestNewQuestionsAreAskedSoon: a broker that is read already is read again soon for who asks for what was not read, and only then.
+func TestNewQuestionsAreAskedSoon(t *testing.T) {
+	b := New(Options{Log: logr.Discard()})
+	defer b.cancel()
+	p := &poller{sources: map[*source]bool{}, asked: make(chan struct{}, 1)}
+	from := origin{namespace: "shop"}
+	s := &source{origin: from, users: map[client.ObjectKey]bool{}, poller: p}
+	b.sources[from] = s
+	for _, step := range []struct {
+		name  string
+		who   string
+		asks  asks
+		asked int
+	}{
+		{name: "the first", who: "a", asks: asks{scaled: []string{"emails"}}, asked: 1},
+		{name: "the first again", who: "a", asks: asks{scaled: []string{"emails"}}},
+		{name: "another", who: "b", asks: asks{scaled: []string{"emails"}}, asked: 1},
+		{name: "a queue more", who: "a", asks: asks{scaled: []string{"emails", "images"}}, asked: 1},
+		{name: "a list", who: "b", asks: asks{scaled: []string{"emails"}, lists: []string{"orders"}}, asked: 1},
+		{name: "all as before", who: "b", asks: asks{scaled: []string{"emails"}, lists: []string{"orders"}}},
+	} {
+		b.use(client.ObjectKey{Namespace: "shop", Name: step.who}, from, step.asks)
+		if got := len(p.asked); got != step.asked {
+			t.Errorf("%s: asked %d times, want %d", step.name, got, step.asked)
+		}
+		for len(p.asked) > 0 {
+			<-p.asked
+		}
+	}
+}

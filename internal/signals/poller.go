@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/memorybudget/memorybudget/internal/observe"
@@ -20,7 +19,9 @@ type poller struct {
 	target  target
 	sources map[*source]bool
 	cancel  context.CancelFunc
-	known   observe.Broker
+	// asked is told when a resource asks for what was not read.
+	asked chan struct{}
+	known observe.Broker
 	// readAt is when it was last read, zero where it never was.
 	readAt time.Time
 	// refused is set while the broker refuses the user.
@@ -78,11 +79,13 @@ func (b *Brokers) attach(s *source, t target) {
 	if p == nil {
 		ctx, cancel := context.WithCancel(b.ctx)
 		p = &poller{
-			target: t, sources: map[*source]bool{}, cancel: cancel,
+			target: t, sources: map[*source]bool{}, cancel: cancel, asked: make(chan struct{}, 1),
 			known: observe.Broker{State: observe.BrokerNotReadYet, Address: t.address},
 		}
 		b.pollers[t] = p
 		b.running.Go(func() { b.poll(ctx, p) })
+	} else {
+		nudge(p.asked)
 	}
 	p.sources[s], s.poller = true, p
 }
@@ -116,10 +119,8 @@ func (b *Brokers) poll(ctx context.Context, p *poller) {
 			return
 		}
 		b.read(p, got, err)
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, b.options.Clock, b.options.Interval, p.asked) {
 			return
-		case <-b.options.Clock.After(wait.Jitter(b.options.Interval, jitter)):
 		}
 	}
 }
@@ -206,8 +207,5 @@ func (p *poller) take(got reading, err error, now time.Time) {
 
 // readAgain makes the Secret be read now.
 func (s *source) readAgain() {
-	select {
-	case s.again <- struct{}{}:
-	default:
-	}
+	nudge(s.again)
 }

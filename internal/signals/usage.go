@@ -14,7 +14,6 @@ import (
 
 	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/wait"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,8 +28,6 @@ import (
 const (
 	// usageInterval is how often the metrics API is asked: the sync period of a HorizontalPodAutoscaler.
 	usageInterval = 15 * time.Second
-	// gathering is how long those that begin to ask are waited for: an operator that starts finds many one after the other.
-	gathering = time.Second
 	// newFor is for how long each reading of a new pod concerns its resource: it may count by then.
 	newFor = 6 * time.Minute
 	// noticed is by which part of the target a pod's use has to move to concern its resource, as a divisor.
@@ -122,10 +119,7 @@ func (u *Usage) Usage(mb *v1alpha1.MemoryBudget) observe.Usage {
 	if user == nil {
 		user = &usageUser{told: map[string]toldUsage{}}
 		u.users[key] = user
-		select {
-		case u.asked <- struct{}{}:
-		default:
-		}
+		nudge(u.asked)
 	}
 	user.targets = targets
 	if !user.read && u.failingSince.IsZero() {
@@ -159,31 +153,10 @@ func (u *Usage) Start(ctx context.Context) error {
 		if u.wanted() {
 			u.read(ctx)
 		}
-		if !u.rest(ctx) {
+		if !pause(ctx, u.options.Clock, u.options.Interval, u.asked) {
 			return nil
 		}
 	}
-}
-
-// rest waits until it is time to ask again, or a while after somebody new asks. It is false when the context ends first.
-func (u *Usage) rest(ctx context.Context) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-u.options.Clock.After(wait.Jitter(u.options.Interval, jitter)):
-		return true
-	case <-u.asked:
-	}
-	select {
-	case <-ctx.Done():
-		return false
-	case <-u.options.Clock.After(min(gathering, u.options.Interval)):
-	}
-	select {
-	case <-u.asked: // By one that is asked for now.
-	default:
-	}
-	return true
 }
 
 func (u *Usage) wanted() bool {

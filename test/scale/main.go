@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fs.DurationVar(&s.idle, "idle", time.Minute, "How long the settled operator is watched.")
 	fs.IntVar(&s.steps, "steps", 60, "How many steps from a task to a write.")
 	fs.DurationVar(&s.interval, "interval", 0, "How often brokers are read, by default as shipped.")
-	fs.DurationVar(&s.period, "period", 20*time.Second, "How long each kind of broker is watched.")
+	fs.DurationVar(&s.period, "period", 5*time.Second, "How long each kind of broker is watched at a time.")
 	fs.BoolVar(&s.controllers, "controllers", true, "Run kube-controller-manager, which makes ReplicaSets and pods of the Deployments.")
 	fs.StringVar(&s.memoryLimit, "gomemlimit", "64MiB", "GOMEMLIMIT of the operator, by default as shipped.")
 	fs.StringVar(&s.profiles, "profiles", "", "A directory for profiles of the operator, none by default.")

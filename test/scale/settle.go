@@ -106,7 +106,8 @@ func (s *scene) timeOperator(ctx context.Context) (time.Duration, error) {
 	when := func(share float64) float64 {
 		return wrote[int(share*float64(len(wrote)-1))].StageTimestamp.Sub(began).Seconds()
 	}
-	s.say("  of its writes the first after %.1fs, half after %.1fs, nine tenths after %.1fs, 99 of 100 after %.1fs", when(0), when(0.5), when(0.9), when(0.99))
+	s.say("  of its writes the first after %.1fs, half after %.1fs, nine tenths after %.1fs, 99 of 100 after %.1fs",
+		when(0), when(0.5), when(0.9), when(0.99))
 	s.tell(all)
 	return took, s.sayMemory("settling")
 }
@@ -212,15 +213,16 @@ func (s *scene) sayMemory(when string) error {
 
 // sayConnections counts those of the operator: each broker has one of this program, too.
 func (s *scene) sayConnections(ctx context.Context) error {
-	sum, most := 0, 0
+	reading, hearing := 0, 0
 	for _, broker := range s.brokers {
-		clients, err := broker.Do(ctx, "CLIENT", "LIST", "TYPE", "normal").Text()
-		if err != nil {
-			return err
+		for kind, sum := range map[string]*int{"normal": &reading, "pubsub": &hearing} {
+			clients, err := broker.Do(ctx, "CLIENT", "LIST", "TYPE", kind).Text()
+			if err != nil {
+				return err
+			}
+			*sum += strings.Count(clients, "\n")
 		}
-		n := strings.Count(clients, "\n") - 1
-		sum, most = sum+n, max(most, n)
 	}
-	s.say("connections to brokers: %d, to each at most %d", sum, most)
+	s.say("connections to %d brokers: %d that read queues, %d that hear heartbeats", len(s.brokers), reading-len(s.brokers), hearing)
 	return nil
 }
