@@ -95,7 +95,7 @@ const (
 	ReasonUnownedQueues = "UnownedQueues"
 	// ReasonNoBroker surfaces when the spec names no broker, or no tier takes tasks from it.
 	ReasonNoBroker = "NoBroker"
-	// ReasonNotReadYet surfaces until the broker or the metrics API was read for the first time.
+	// ReasonNotReadYet surfaces until the broker, or what else a tier scales by, was read for the first time.
 	ReasonNotReadYet = "NotReadYet"
 	// ReasonBrokerUnreachable surfaces when the broker cannot be connected to or does not answer in time.
 	ReasonBrokerUnreachable = "BrokerUnreachable"
@@ -114,7 +114,7 @@ const (
 )
 
 // Reasons of the condition SignalsFresh, besides those of a broker that cannot be read. It is False once that lasts for three
-// minutes. As long as a metric cannot be read, its tier is not made smaller.
+// minutes, and at once where a key of Redis holds something else. As long as a metric cannot be read, its tier is not made smaller.
 const (
 	// ReasonNoSignals surfaces when no tier has scaling.
 	ReasonNoSignals = "NoSignals"

@@ -10,7 +10,7 @@ import (
 
 // MemoryBudgetStatus is what the operator found and did.
 type MemoryBudgetStatus struct {
-	// conditions are Ready, Reconciling, Stalled, WithinBudget, SettingsApplied and QueuesOwned. All are always set.
+	// conditions are Ready, Reconciling, Stalled, WithinBudget, SignalsFresh, SettingsApplied and QueuesOwned. All are always set.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

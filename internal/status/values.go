@@ -115,18 +115,18 @@ func unreadSecret(tier string, v *decision.Value) string {
 }
 
 func unreadExternal(tier string, v *decision.Value) (reason, message string) {
-	name := fmt.Sprintf("external metric %s, which tier %s scales by,", plain(v.Name, longestAddress), tier)
+	name := fmt.Sprintf("external metric %s, which tier %s scales by", plain(v.Name, longestAddress), tier)
 	switch v.State { //nolint:exhaustive // The others are those of a Prometheus.
 	case observe.ReadingNotANumber:
-		return v1alpha1.ReasonNotANumber, "The " + name + " must have values whose sum is a single number of at least 0: " +
+		return v1alpha1.ReasonNotANumber, "The " + name + ", must have values whose sum is a single number of at least 0: " +
 			"it has none with these labels, or their sum is below 0"
 	case observe.ReadingDenied:
 		return v1alpha1.ReasonExternalMetricForbidden, "The operator may not list external.metrics.k8s.io: install its roles again"
 	case observe.ReadingNotReadYet:
-		return v1alpha1.ReasonNotReadYet, "The " + name + " was not read yet"
+		return v1alpha1.ReasonNotReadYet, "The " + name + ", was not read yet"
 	}
 	return v1alpha1.ReasonExternalMetricUnavailable, "The external metrics API (external.metrics.k8s.io) tells nothing of the " + name +
-		" look at its name, and at the adapter and the APIService v1beta1.external.metrics.k8s.io"
+		": look at its name, and at the adapter and the APIService v1beta1.external.metrics.k8s.io"
 }
 
 // called is how a metric is named in sentences.

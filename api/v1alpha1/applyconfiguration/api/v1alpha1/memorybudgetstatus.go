@@ -15,7 +15,7 @@ import (
 //
 // MemoryBudgetStatus is what the operator found and did.
 type MemoryBudgetStatusApplyConfiguration struct {
-	// conditions are Ready, Reconciling, Stalled, WithinBudget, SettingsApplied and QueuesOwned. All are always set.
+	// conditions are Ready, Reconciling, Stalled, WithinBudget, SignalsFresh, SettingsApplied and QueuesOwned. All are always set.
 	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation of the spec that the rest of the status speaks of. -1 until
 	// the operator has seen the resource, so that nobody takes it for settled.
