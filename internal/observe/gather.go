@@ -161,19 +161,23 @@ func (s *Snapshot) knows(child Child) bool {
 // lookFor looks up the children that the cache does not hold. Where it holds nothing of a resource, which must be new, most of
 // them need no look, since nobody has their names.
 func (r *Reader) lookFor(ctx context.Context, s *Snapshot, children []Child) error {
+	known := &names{many: true}
 	isNew := len(s.Deployments)+len(s.ReplicaSets)+len(s.Pods)+len(s.Services)+len(s.PodDisruptionBudgets)+len(s.ConfigMaps) == 0
-	taken := map[Child]bool{}
 	if isNew && len(children) > 0 {
 		var err error
-		if taken, err = r.namesAround(ctx, s.MemoryBudget); err != nil {
+		if known, err = r.namesAround(ctx, s.MemoryBudget); err != nil {
 			return err
 		}
 	}
 	for _, child := range children {
-		if s.knows(child) || isNew && !taken[child] {
+		if s.knows(child) {
 			continue
 		}
-		if err := r.look(ctx, s, child); err != nil {
+		may, err := known.mayExist(ctx, r.Cache, s.MemoryBudget.Namespace, child)
+		if err == nil && may {
+			err = r.look(ctx, s, child)
+		}
+		if err != nil {
 			return err
 		}
 	}

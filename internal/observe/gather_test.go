@@ -37,6 +37,11 @@ func meta(namespace, name, owner string) metav1.ObjectMeta {
 	return m
 }
 
+func labelledFor(resource string, object client.Object) client.Object {
+	object.SetLabels(map[string]string{v1alpha1.NameLabel: resource})
+	return object
+}
+
 func unlabelled(object client.Object) client.Object {
 	object.SetLabels(nil)
 	return object
@@ -132,6 +137,18 @@ func TestGather(t *testing.T) {
 			want: found{Foreign: []observe.Foreign{
 				{Kind: "Deployment", Name: "shop-a"}, {Kind: "PodDisruptionBudget", Name: "shop-b"}, {Kind: "Service", Name: "shop-b"},
 			}},
+		},
+		"objects of others with the label of another resource, or an empty one": {
+			cached: []client.Object{
+				labelledFor("another", &corev1.Service{ObjectMeta: meta("default", "shop-a", "")}),
+				labelledFor("", &corev1.ConfigMap{ObjectMeta: meta("default", "shop-settings", "")}),
+			},
+			live: []client.Object{
+				labelledFor("another", &corev1.Service{ObjectMeta: meta("default", "shop-a", "")}),
+				labelledFor("", &corev1.ConfigMap{ObjectMeta: meta("default", "shop-settings", "")}),
+			},
+			children: []observe.Child{{Kind: "Deployment", Name: "shop-a"}, {Kind: "Service", Name: "shop-a"}, {Kind: "ConfigMap", Name: "shop-settings"}},
+			want:     found{Foreign: []observe.Foreign{{Kind: "ConfigMap", Name: "shop-settings"}, {Kind: "Service", Name: "shop-a"}}},
 		},
 		"an object of ours whose label somebody took away": {
 			live:     []client.Object{unlabelled(&appsv1.Deployment{ObjectMeta: meta("default", "shop-a", "u")})},

@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -28,8 +29,8 @@ const (
 	// namesFor is how long names are good for. An object that others make meanwhile, with the name of a child that is about to be
 	// made, is not seen.
 	namesFor = 3 * time.Second
-	// namesPage is how many objects are asked for at a time.
-	namesPage = 500
+	// mostNames is how many objects of each kind are asked for.
+	mostNames = 500
 )
 
 // childKinds are those of children.
@@ -48,7 +49,9 @@ type names struct {
 	// read is closed when the rest is there.
 	read  chan struct{}
 	taken map[Child]bool
-	err   error
+	// many: there are more than were asked for, so each child has to be looked up.
+	many bool
+	err  error
 }
 
 // nameReader reads names by namespace.
@@ -58,7 +61,7 @@ type nameReader struct {
 }
 
 // namesAround reads the names in the namespace of a resource, unless they are known.
-func (r *Reader) namesAround(ctx context.Context, mb *v1alpha1.MemoryBudget) (map[Child]bool, error) {
+func (r *Reader) namesAround(ctx context.Context, mb *v1alpha1.MemoryBudget) (*names, error) {
 	n, isNew := r.names.expected(ctx, r.Cache, mb, r.Clock)
 	if isNew {
 		if n.err == nil {
@@ -74,7 +77,7 @@ func (r *Reader) namesAround(ctx context.Context, mb *v1alpha1.MemoryBudget) (ma
 	if n.err != nil {
 		r.names.drop(mb.Namespace, n)
 	}
-	return n.taken, n.err
+	return n, n.err
 }
 
 // expected are the names around a resource, and whether they are still to be read, by who called.
@@ -130,19 +133,36 @@ func (n *names) list(ctx context.Context, live client.Reader, namespace string) 
 	if err != nil {
 		return fmt.Errorf("selecting objects without our label: %w", err)
 	}
+	options := client.ListOptions{Namespace: namespace, LabelSelector: labels.NewSelector().Add(*others), Limit: mostNames}
 	for _, kind := range childKinds {
-		options := client.ListOptions{Namespace: namespace, LabelSelector: labels.NewSelector().Add(*others), Limit: namesPage}
-		for more := true; more; more = options.Continue != "" {
-			var page metav1.PartialObjectMetadataList
-			page.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
-			if err := live.List(ctx, &page, &options); err != nil {
-				return fmt.Errorf("listing names of %ss: %w", kind.Kind, err)
-			}
-			for i := range page.Items {
-				n.taken[Child{Kind: kind.Kind, Name: page.Items[i].Name}] = true
-			}
-			options.Continue = page.Continue
+		var found metav1.PartialObjectMetadataList
+		found.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		if err := live.List(ctx, &found, &options); err != nil {
+			return fmt.Errorf("listing names of %ss: %w", kind.Kind, err)
+		}
+		for i := range found.Items {
+			n.taken[Child{Kind: kind.Kind, Name: found.Items[i].Name}] = true
+		}
+		if n.many = found.Continue != ""; n.many {
+			return nil
 		}
 	}
 	return nil
+}
+
+// mayExist says whether somebody may have an object with the name of a child: one that the cache does not hold, or one that it holds
+// for another resource.
+func (n *names) mayExist(ctx context.Context, cached client.Reader, namespace string, child Child) (bool, error) {
+	object := NewObject(child.Kind)
+	if n.many || n.taken[child] || object == nil {
+		return true, nil
+	}
+	err := cached.Get(ctx, client.ObjectKey{Namespace: namespace, Name: child.Name}, object)
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for %s %s: %w", child.Kind, child.Name, err)
+	}
+	return true, nil
 }

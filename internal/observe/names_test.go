@@ -103,3 +103,21 @@ func TestManyNewResources(t *testing.T) {
 		t.Error("an object that was made a minute ago is not seen")
 	}
 }
+
+// TestNewResourceAmongManyObjects: where there are more names than are asked for, each child is looked up.
+func TestNewResourceAmongManyObjects(t *testing.T) {
+	foreign := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "shop-1"}}
+	more := fake.NewClientBuilder().WithObjects(foreign).WithInterceptorFuncs(interceptor.Funcs{
+		List: func(_ context.Context, _ client.WithWatch, list client.ObjectList, _ ...client.ListOption) error {
+			list.SetContinue("there are more")
+			return nil
+		},
+	}).Build()
+	reader := &observe.Reader{Cache: cache().Build(), Live: more, Clock: testingclock.NewFakeClock(time.Unix(1e9, 0))}
+	if found := gather(t, reader, shop(1)); len(found) != 1 {
+		t.Error("an object is not seen that is in no list")
+	}
+	if found := gather(t, reader, shop(2)); len(found) != 0 {
+		t.Errorf("seen: %v", found)
+	}
+}
