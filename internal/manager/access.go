@@ -43,10 +43,12 @@ type access struct {
 	answers *cache.LRUExpireCache
 }
 
-// question is what a remembered answer is an answer to.
-type question struct {
-	token        [sha256.Size]byte
-	verb, target string
+// question is what somebody asks who has a token.
+type question struct{ token, verb, path string }
+
+// key is that of the remembered answer, of the same size whatever is asked.
+func (q question) key() [sha256.Size]byte {
+	return sha256.Sum256([]byte(q.verb + " " + q.path + " " + q.token)) // Neither verb nor token has a space.
 }
 
 // newAccess is a metricsserver filter provider.
@@ -87,13 +89,13 @@ func (a *access) check(request *http.Request) (int, error) {
 	if !found {
 		return http.StatusUnauthorized, nil
 	}
-	key := question{token: sha256.Sum256([]byte(token)), verb: strings.ToLower(request.Method), target: request.URL.Path}
-	if answer, found := a.answers.Get(key); found {
+	q := question{token: token, verb: strings.ToLower(request.Method), path: request.URL.Path}
+	if answer, found := a.answers.Get(q.key()); found {
 		return answer.(int), nil
 	}
 	ctx, cancel := context.WithTimeout(request.Context(), reviewLimit)
 	defer cancel()
-	code, err := a.ask(ctx, token, key)
+	code, err := a.ask(ctx, q)
 	if err != nil {
 		return http.StatusInternalServerError, err
 	}
@@ -101,18 +103,18 @@ func (a *access) check(request *http.Request) (int, error) {
 	if code == http.StatusOK {
 		lifetime = allowedFor
 	}
-	a.answers.Add(key, code, lifetime)
+	a.answers.Add(q.key(), code, lifetime)
 	return code, nil
 }
 
 func bearer(header string) (string, bool) {
 	scheme, token, _ := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
-	return token, strings.EqualFold(scheme, "Bearer") && token != "" && len(token) <= longestToken
+	return token, strings.EqualFold(scheme, "Bearer") && token != "" && len(token) <= longestToken && !strings.Contains(token, " ")
 }
 
-func (a *access) ask(ctx context.Context, token string, q question) (int, error) {
-	review := authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: token}}
+func (a *access) ask(ctx context.Context, q question) (int, error) {
+	review := authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: q.token}}
 	who, err := a.tokens.Create(ctx, &review, metav1.CreateOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("asking whose token it is: %w", err)
@@ -127,7 +129,7 @@ func (a *access) ask(ctx context.Context, token string, q question) (int, error)
 	}
 	may, err := a.reviews.Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
-		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: q.target, Verb: q.verb},
+		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: q.path, Verb: q.verb},
 	}}, metav1.CreateOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("asking whether %s may read metrics: %w", user.Username, err)

@@ -69,6 +69,7 @@ func TestAccess(t *testing.T) {
 		{name: "no token", code: 401},
 		{name: "another scheme", header: "Basic good", code: 401},
 		{name: "an empty token", header: "Bearer ", code: 401},
+		{name: "two tokens", header: "Bearer good other", code: 401},
 		{name: "a token that is longer than any", header: "Bearer " + strings.Repeat("x", longestToken+1), code: 401},
 		{name: "nobody's token", header: "Bearer stolen", code: 401, asked: 1},
 		{name: "nobody's token again", header: "Bearer stolen", code: 401},
