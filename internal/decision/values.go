@@ -58,11 +58,12 @@ func (d *Demand) measureValues(tier *v1alpha1.Tier, s *observe.Snapshot) {
 const mostCompared = 1 << 39
 
 // compared is a value beside its target, both in thousandths, or in ones, thousands or more where that is too many. What is lost is
-// less than matters: a value so large asks for more replicas than there may be, unless its target is large as well.
+// less than matters: a value so large asks for more replicas than there may be, unless its target is large as well. What is
+// not nothing stays so.
 func compared(kind demand.Kind, known bool, value, target int64) demand.Metric {
 	const less = 1000
 	for max(value, target) > mostCompared {
-		value, target = value/less, max(1, target/less)
+		value, target = max(value/less, min(value, 1)), max(1, target/less)
 	}
 	return demand.Metric{Kind: kind, Known: known, Value: value, Target: target}
 }

@@ -57,6 +57,7 @@ func TestValues(t *testing.T) {
 		"from zero, on average":          {external("", "30"), "31", 0, 0, 2},
 		"from zero, nothing":             {query("30", ""), "0", 0, 0, 0},
 		"from zero, nothing on average":  {external("", "30"), "0", 0, 0, 0},
+		"little of much":                 {query("", "1P"), "1m", 1, 1, 1},
 		"bytes":                          {query("", "5Gi"), "20Gi", 2, 2, 4},
 		"more than can be counted":       {query("", "1m"), "9P", 2, 2, 2147483647},
 		"more than that for each of two": {query("", "1P"), "3P", 2, 2, 3},
