@@ -92,17 +92,18 @@ type group struct {
 // between is not missed.
 func (r *redisReader) groups(ctx context.Context, asked []observe.ConsumerGroup) ([]group, error) {
 	pipe := r.client.Pipeline()
-	var infos []*redis.Cmd
-	var lengths []*redis.IntCmd
+	infos, lengths := map[string]*redis.Cmd{}, map[string]*redis.IntCmd{}
 	for _, g := range asked {
-		infos = append(infos, pipe.Do(ctx, "XINFO", "GROUPS", g.Stream))
-		lengths = append(lengths, pipe.XLen(ctx, g.Stream))
+		if infos[g.Stream] == nil {
+			infos[g.Stream] = pipe.Do(ctx, "XINFO", "GROUPS", g.Stream)
+			lengths[g.Stream] = pipe.XLen(ctx, g.Stream)
+		}
 	}
 	_, _ = pipe.Exec(ctx) // Each reply tells its own error.
 	all := make([]group, len(asked))
 	for i := range asked {
 		g := group{ConsumerGroup: asked[i]}
-		if err := g.take(infos[i], lengths[i]); err != nil {
+		if err := g.take(infos[g.Stream], lengths[g.Stream]); err != nil {
 			return nil, err
 		}
 		all[i] = g

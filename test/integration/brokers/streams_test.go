@@ -291,3 +291,22 @@ func TestStreamsWakeTheirOwn(t *testing.T) {
 	}
 	eventually(t, "the end of the connection", func() bool { return redis.Connections(t) == 0 })
 }
+
+// TestManyGroupsOfOneStream: what a Redis tells of a stream grows with its groups, and is asked for once for all of them.
+func TestManyGroupsOfOneStream(t *testing.T) {
+	t.Parallel()
+	redis := brokers.StartRedis(t, canary)
+	s := newScene(t, signals.Options{})
+	s.secret("broker", redisURL(redis, "/0"))
+	add(t, redis, 1)
+	var shops []*v1alpha1.MemoryBudget
+	for i := range 60 {
+		name := fmt.Sprintf("group-%d", i)
+		redis.Do(t, "XGROUP", "CREATE", "orders", name, "0")
+		shops = append(shops, consumer(name, "orders", name, name+":list"))
+		s.brokers.Broker(shops[i])
+	}
+	for _, mb := range shops {
+		s.awaitBacklog(mb, observe.Stream{Undelivered: 1}, observe.List{})
+	}
+}
