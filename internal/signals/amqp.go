@@ -53,10 +53,12 @@ func listenToRabbitMQ(ctx context.Context, t target, guard Guard, said func(any)
 		Vhost: t.vhost, ChannelMax: 1, FrameSize: frameBytes, Heartbeat: pulse, Locale: "en_US",
 		Properties: amqp.Table{"product": "MemoryBudget", "connection_name": "memorybudget"},
 	})
+	if client != nil {
+		defer hangUp(client) // Also one that was refused, which would go on listening.
+	}
 	if err != nil {
 		return conn.cause(err)
 	}
-	defer hangUp(client)
 	ended := client.NotifyClose(make(chan *amqp.Error, 1))
 	messages, err := subscribe(client)
 	if err != nil {

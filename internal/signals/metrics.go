@@ -197,7 +197,7 @@ func (m *Metrics) use(key client.ObjectKey, of inquiry) *asked {
 func (m *Metrics) serverOf(key serverKey) *server {
 	s := m.servers[key]
 	if s == nil {
-		s = &server{key: key, secrets: m.options.Secrets, guard: m.options.Guard, clock: m.options.Clock}
+		s = newServer(key, m.options.Secrets, m.options.Guard, m.options.Clock)
 		m.servers[key] = s
 	}
 	return s
@@ -247,9 +247,7 @@ func (m *Metrics) follow(ctx context.Context, a *asked) {
 		defer a.server.close()
 	}
 	for {
-		call, cancel := context.WithTimeout(ctx, callLimit)
-		milli, fault := m.ask(call, a)
-		cancel()
+		milli, fault := m.ask(ctx, a)
 		if ctx.Err() != nil {
 			return
 		}
@@ -266,6 +264,8 @@ func (m *Metrics) ask(ctx context.Context, a *asked) (milli int64, fault observe
 	if a.server != nil {
 		return a.server.ask(ctx, a.inquiry.query)
 	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	return m.external.ask(ctx, a.inquiry.namespace, a.inquiry.name, a.inquiry.selector)
 }
 

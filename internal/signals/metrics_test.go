@@ -167,7 +167,7 @@ func orders(labels map[string]string) v1alpha1.Metric {
 
 const ordersPath = "/apis/external.metrics.k8s.io/v1beta1/namespaces/default/orders "
 
-// TestMetricsAreAskedOnce: equal questions are asked once however many resources ask them, and no longer than one does.
+// TestMetricsAreAskedOnce: equal questions of a namespace are asked once however many resources ask them, and no longer than one does.
 func TestMetricsAreAskedOnce(t *testing.T) {
 	s := newMetricsScene(t)
 	s.metrics.options.Interval = time.Hour
@@ -190,8 +190,8 @@ func TestMetricsAreAskedOnce(t *testing.T) {
 		}
 	}
 	s.await("all to be woken", func() bool { return s.times("woken a") > 1 && s.times("woken b") > 1 && s.times("woken c") > 0 })
-	if query, external := s.times("up"), s.times(ordersPath+"a=2,b=1"); query != 1 || external != 1 {
-		t.Errorf("asked %d and %d times: %v", query, external, s.asked)
+	if query, external := s.times("up"), s.times(ordersPath+"a=2,b=1"); query != 2 || external != 1 {
+		t.Errorf("asked %d and %d times, want once for each namespace: %v", query, external, s.asked)
 	}
 	want := []observe.Reading{
 		{Tier: "web", State: observe.ReadingRead, Milli: 3500}, {Tier: "web", Metric: 1, State: observe.ReadingRead, Milli: 7000},

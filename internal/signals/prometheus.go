@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,23 +38,19 @@ const (
 	mostSeries = 2
 )
 
-// serverKey is where a Prometheus is and who asks it. Namespace is empty where it makes no difference, so that resources of several
-// namespaces share a server.
+// serverKey is where a Prometheus is and who asks it. Namespaces share no connection, so that none keeps others waiting.
 type serverKey struct {
 	namespace, address string
 	token, ca          v1alpha1.SecretKeyReference
 }
 
 func serverKeyOf(namespace string, m *v1alpha1.PrometheusMetric) serverKey {
-	key := serverKey{address: m.Address}
+	key := serverKey{namespace: namespace, address: m.Address}
 	if m.BearerTokenFrom != nil {
 		key.token = m.BearerTokenFrom.SecretKeyRef
 	}
 	if m.CAFrom != nil {
 		key.ca = m.CAFrom.SecretKeyRef
-	}
-	if t, _ := prometheusTarget(m.Address); key.hasSecrets() || t.in(namespace).namespace != "" {
-		key.namespace = namespace
 	}
 	return key
 }
@@ -77,6 +74,8 @@ type server struct {
 	clock   clock.PassiveClock
 	// inquiries is how many are made of it.
 	inquiries int
+	// slots has room for the queries that are made at a time.
+	slots chan struct{}
 
 	mu sync.Mutex
 	// readAt is when the Secrets were last read, zero when that is to be done now.
@@ -84,6 +83,10 @@ type server struct {
 	token, ca string
 	api       promv1.API
 	transport *http.Transport
+}
+
+func newServer(key serverKey, secrets client.Reader, guard Guard, c clock.PassiveClock) *server {
+	return &server{key: key, secrets: secrets, guard: guard, clock: c, slots: make(chan struct{}, mostConnections)}
 }
 
 func (s *server) close() {
@@ -94,9 +97,17 @@ func (s *server) close() {
 	}
 }
 
-// ask returns the value of a query in thousandths. A fault says why there is none. It survives whatever an answer does to the client
-// that reads it.
+// ask returns the value of a query in thousandths. A fault says why there is none. The time limit begins when it is the query's turn. It
+// survives whatever an answer does to the client that reads it.
 func (s *server) ask(ctx context.Context, query string) (milli int64, fault observe.Reading) {
+	select {
+	case s.slots <- struct{}{}:
+		defer func() { <-s.slots }()
+	case <-ctx.Done():
+		return 0, observe.Reading{State: observe.ReadingUnreachable}
+	}
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
 	defer func() {
 		if recovered := recover(); recovered != nil {
 			milli, fault = 0, observe.Reading{State: observe.ReadingAnswerInvalid}
@@ -106,7 +117,7 @@ func (s *server) ask(ctx context.Context, query string) (milli int64, fault obse
 	if fault.State != "" {
 		return 0, fault
 	}
-	value, _, err := api.Query(ctx, query, time.Time{}, promv1.WithTimeout(callLimit), promv1.WithLimit(mostSeries))
+	value, warnings, err := api.Query(ctx, query, time.Time{}, promv1.WithTimeout(callLimit), promv1.WithLimit(mostSeries))
 	if err != nil {
 		fault.State = readingStateOf(err)
 		if fault.State == observe.ReadingRefuses {
@@ -115,11 +126,18 @@ func (s *server) ask(ctx context.Context, query string) (milli int64, fault obse
 		return 0, fault
 	}
 	milli, is := single(value)
-	if !is {
+	switch {
+	case slices.ContainsFunc(warnings, isPartial):
+		return 0, observe.Reading{State: observe.ReadingAnswerInvalid}
+	case !is:
 		fault.State = observe.ReadingNotANumber
 	}
 	return milli, fault
 }
+
+// isPartial says whether a warning may mean that a part of the data is missing, as when one of several stores does not answer. Those
+// of PromQL are about the query.
+func isPartial(warning string) bool { return !strings.HasPrefix(warning, "PromQL ") }
 
 // readAgain has the Secrets read with the next query: there may be another token by now.
 func (s *server) readAgain() {

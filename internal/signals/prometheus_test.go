@@ -40,7 +40,7 @@ func serverAt(address string, secrets client.Reader, token, ca string) *server {
 	if ca != "" {
 		key.ca = v1alpha1.SecretKeyReference{Name: "prometheus", Key: ca}
 	}
-	return &server{key: key, secrets: secrets, guard: anywhere, clock: clock.RealClock{}}
+	return newServer(key, secrets, anywhere, clock.RealClock{})
 }
 
 func prometheusSecret(data map[string]string) client.Client {
@@ -76,6 +76,10 @@ func vector(values ...string) string {
 	return result("vector", "["+strings.Join(all, ",")+"]")
 }
 
+func warned(warning string) string {
+	return strings.TrimSuffix(vector("7"), "}") + fmt.Sprintf(`,"warnings":[%q]}`, warning)
+}
+
 // TestAnswersOfPrometheus: a single number is a value, and nothing else is, least of all zero.
 func TestAnswersOfPrometheus(t *testing.T) {
 	cases := map[string]struct {
@@ -103,6 +107,8 @@ func TestAnswersOfPrometheus(t *testing.T) {
 		"a page":                    {body: "<html>" + canary, state: observe.ReadingAnswerInvalid},
 		"nothing":                   {body: "", state: observe.ReadingAnswerInvalid},
 		"another object":            {body: `{"` + canary + `":1}`, state: observe.ReadingAnswerInvalid},
+		"a part":                    {body: warned("canary: " + canary + " does not answer"), state: observe.ReadingAnswerInvalid},
+		"a remark on the query":     {body: warned("PromQL info: metric might not be a counter"), milli: 7000},
 		"an error":                  {body: `{"status":"error","errorType":"bad_data","error":"` + canary + `"}`, state: observe.ReadingQueryInvalid},
 	}
 	for name, tc := range cases {
@@ -214,8 +220,8 @@ func TestPrometheusService(t *testing.T) {
 	if of("a", "http://prometheus:9090") == of("b", "http://prometheus:9090") {
 		t.Error("Services of two namespaces are taken for one")
 	}
-	if of("a", "http://prometheus.monitoring:9090") != of("b", "http://prometheus.monitoring:9090") {
-		t.Error("one server is taken for two")
+	if of("a", "http://prometheus.monitoring:9090") == of("b", "http://prometheus.monitoring:9090") {
+		t.Error("two namespaces share connections")
 	}
 	if got := of("a", "http://prometheus:9090"); got.namespace != "a" {
 		t.Errorf("looked up in %q", got.namespace)
