@@ -39,13 +39,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{- /* Nine tenths of a memory limit in Mi or Gi, as Go spells it; nothing for other limits. */ -}}
+{{- /* Nine tenths of what a memory limit in Mi or Gi leaves beside 56Mi for the program itself, or half of a small one, as Go spells it; nothing for other limits. */ -}}
 {{- define "memorybudget.goMemLimit" -}}
 {{- $limit := dig "limits" "memory" "" .Values.resources | toString -}}
-{{- if regexMatch "^[0-9]+Gi$" $limit -}}
+{{- if regexMatch "^[1-9][0-9]*Gi$" $limit -}}
 {{- $limit = printf "%dMi" (mul (trimSuffix "Gi" $limit | int64) 1024) -}}
 {{- end -}}
-{{- if regexMatch "^[0-9]+Mi$" $limit -}}
+{{- if regexMatch "^[1-9][0-9]*Mi$" $limit -}}
 {{- $limit = trimSuffix "Mi" $limit | int64 -}}
 {{- printf "%dMiB" (max (div $limit 2) (div (mul (sub $limit 56) 9) 10)) -}}
 {{- end -}}

@@ -252,6 +252,7 @@ func TestGoMemLimit(t *testing.T) {
 		"Gibibytes": {limit: "2Gi", want: "value: 1792MiB"},
 		"A little":  {limit: "64Mi", want: "value: 32MiB"},
 		"Others":    {limit: "512M", want: ""},
+		"Nothing":   {limit: "0Mi", want: ""},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
