@@ -202,11 +202,11 @@ func cacheOptions(namespaces []string) cache.Options {
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
 			&appsv1.Deployment{}:            packed(nothing),
-			&appsv1.ReplicaSet{}:            packed(record),
+			&appsv1.ReplicaSet{}:            packed(stripRecord),
 			&corev1.Pod{}:                   packed(nothing),
 			&corev1.Service{}:               packed(nothing),
 			&policyv1.PodDisruptionBudget{}: packed(nothing),
-			&corev1.ConfigMap{}:             packed(data),
+			&corev1.ConfigMap{}:             packed(stripData),
 		},
 	}
 	if len(namespaces) > 0 {
@@ -229,15 +229,15 @@ func packedWithout(strip func(client.Object)) toolscache.TransformFunc {
 	}
 }
 
-// data is the content of a ConfigMap: they are immutable and named by its hash.
-func data(object client.Object) {
+// stripData drops the content of ConfigMaps: they are immutable and named by its hash.
+func stripData(object client.Object) {
 	if configMap, ok := object.(*corev1.ConfigMap); ok {
 		configMap.Data, configMap.BinaryData = nil, nil
 	}
 }
 
-// record is that of the template, which the Deployment controller copies to ReplicaSets and nobody reads there.
-func record(object client.Object) {
+// stripRecord drops the record of the template, which the Deployment controller copies to ReplicaSets and nobody reads there.
+func stripRecord(object client.Object) {
 	delete(object.GetAnnotations(), v1alpha1.TemplateAnnotation)
 }
 

@@ -88,14 +88,14 @@ func TestWhatNobodyReadsIsNotCached(t *testing.T) {
 		full, want client.Object
 	}{
 		"a ReplicaSet": {
-			strip: record,
+			strip: stripRecord,
 			full: &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{
 				Annotations: map[string]string{v1alpha1.TemplateAnnotation: "{}", "deployment.kubernetes.io/desired-replicas": "2"},
 			}},
 			want: &appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"deployment.kubernetes.io/desired-replicas": "2"}}},
 		},
 		"a ConfigMap": {
-			strip: data,
+			strip: stripData,
 			full:  &corev1.ConfigMap{Data: map[string]string{"a": "b"}, BinaryData: map[string][]byte{"c": nil}, Immutable: new(true)},
 			want:  &corev1.ConfigMap{Immutable: new(true)},
 		},

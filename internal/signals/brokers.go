@@ -7,16 +7,12 @@ import (
 	"context"
 	"reflect"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
@@ -52,13 +48,9 @@ type Options struct {
 
 // Brokers reads the brokers of all resources that ask for them.
 type Brokers struct {
-	options Options
-	ctx     context.Context //nolint:containedctx // It ends with the readings, which no call waits for.
-	cancel  context.CancelFunc
-	running sync.WaitGroup
-	events  chan event.GenericEvent
+	loops
 
-	mu      sync.Mutex
+	options Options
 	users   map[client.ObjectKey]*user
 	sources map[origin]*source
 	pollers map[target]*poller
@@ -134,25 +126,11 @@ func New(options Options) *Brokers {
 	if options.Guard == nil {
 		options.Guard = NewGuard()
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	return &Brokers{
-		options: options, ctx: ctx, cancel: cancel, events: make(chan event.GenericEvent),
+		loops: newLoops(), options: options,
 		users: map[client.ObjectKey]*user{}, sources: map[origin]*source{}, pollers: map[target]*poller{},
 	}
 }
-
-// Start implements manager.Runnable: readings end with it.
-func (b *Brokers) Start(ctx context.Context) error {
-	<-ctx.Done()
-	b.mu.Lock()
-	b.cancel()
-	b.mu.Unlock()
-	b.running.Wait()
-	return nil
-}
-
-// Events name the resources for which something else is known than before.
-func (b *Brokers) Events() <-chan event.GenericEvent { return b.events }
 
 // Broker is what is known of the broker of a resource, which is read from now on until the resource is forgotten or names
 // another one.
@@ -349,19 +327,4 @@ func (b *Brokers) concerned(s *source, before observe.Broker) []client.ObjectKey
 		}
 	}
 	return keys
-}
-
-// wake makes the controller look at resources.
-func (b *Brokers) wake(keys []client.ObjectKey) { wake(b.ctx, b.events, keys) }
-
-func wake(ctx context.Context, events chan<- event.GenericEvent, keys []client.ObjectKey) {
-	slices.SortFunc(keys, func(a, c client.ObjectKey) int { return strings.Compare(a.String(), c.String()) })
-	for _, key := range slices.Compact(keys) {
-		mb := &v1alpha1.MemoryBudget{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
-		select {
-		case events <- event.GenericEvent{Object: mb}:
-		case <-ctx.Done():
-			return
-		}
-	}
 }

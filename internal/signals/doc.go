@@ -32,5 +32,6 @@
 //
 // The same holds for a Prometheus, whose address and query users write into their resources: it is sent an instant query and a
 // token, at addresses that the guard allows, and of what it answers one number is kept. Where there is no such number, it is not
-// known, which is not zero. Each query of each Prometheus is asked by itself, so that a slow one keeps none but its like waiting.
+// known, which is not zero. Namespaces share no connections to a Prometheus, and each asks four queries at a time, so that slow ones keep
+// no other namespace waiting.
 package signals

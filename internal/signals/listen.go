@@ -13,7 +13,6 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
 	"golang.org/x/time/rate"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/memorybudget/memorybudget/internal/observe"
 )
@@ -52,10 +51,8 @@ func (b *Brokers) listen(ctx context.Context, p *poller) {
 		if retry = min(2*retry, secretInterval); b.options.Clock.Since(began) > secretInterval {
 			retry = b.options.Interval
 		}
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, b.options.Clock, retry, nil) {
 			return
-		case <-b.options.Clock.After(wait.Jitter(retry, jitter)):
 		}
 	}
 }

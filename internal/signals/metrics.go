@@ -5,16 +5,13 @@ package signals
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
@@ -39,17 +36,13 @@ type MetricsOptions struct {
 
 // Metrics reads the external metrics and asks the Prometheus queries of all resources that scale by them, each once however many do.
 type Metrics struct {
+	loops
+
 	options  MetricsOptions
 	external *externalAPI
-	ctx      context.Context //nolint:containedctx // It ends with the readings, which no call waits for.
-	cancel   context.CancelFunc
-	running  sync.WaitGroup
-	events   chan event.GenericEvent
-
-	mu      sync.Mutex
-	users   map[client.ObjectKey][]want
-	asked   map[inquiry]*asked
-	servers map[serverKey]*server
+	users    map[client.ObjectKey][]want
+	asked    map[inquiry]*asked
+	servers  map[serverKey]*server
 }
 
 // inquiry is what is asked: a query of a server or, where that is not set, an external metric. Equal ones are asked once.
@@ -98,25 +91,11 @@ func NewMetrics(options MetricsOptions) (*Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
 	return &Metrics{
-		options: options, external: external, ctx: ctx, cancel: cancel, events: make(chan event.GenericEvent),
+		loops: newLoops(), options: options, external: external,
 		users: map[client.ObjectKey][]want{}, asked: map[inquiry]*asked{}, servers: map[serverKey]*server{},
 	}, nil
 }
-
-// Start implements manager.Runnable: readings end with it.
-func (m *Metrics) Start(ctx context.Context) error {
-	<-ctx.Done()
-	m.mu.Lock()
-	m.cancel()
-	m.mu.Unlock()
-	m.running.Wait()
-	return nil
-}
-
-// Events name the resources for which a metric has become another.
-func (m *Metrics) Events() <-chan event.GenericEvent { return m.events }
 
 // Readings are what is known of the metrics of a resource, which are read from now on until the resource is forgotten or no longer
 // scales by them.
@@ -252,10 +231,8 @@ func (m *Metrics) follow(ctx context.Context, a *asked) {
 			return
 		}
 		m.take(a, milli, fault)
-		select {
-		case <-ctx.Done():
+		if !pause(ctx, m.options.Clock, m.options.Interval, nil) {
 			return
-		case <-m.options.Clock.After(wait.Jitter(m.options.Interval, jitter)):
 		}
 	}
 }
@@ -294,7 +271,7 @@ func (m *Metrics) take(a *asked, milli int64, fault observe.Reading) {
 	if before.State != after.State {
 		m.options.Log.Info("A metric is seen otherwise", "of", a.inquiry.String(), "was", before.State, "is", after.State)
 	}
-	wake(m.ctx, m.events, concerned)
+	m.wake(concerned)
 }
 
 // concerns says whether what is known is so far from what a resource last saw that it may matter.

@@ -14,8 +14,8 @@ import (
 // gathering is how long those that begin to ask are waited for: an operator that starts finds many one after the other.
 const gathering = time.Second
 
-// pause waits until it is time to read again, or a while after somebody asks for what was not read. It is false when the context ends
-// first.
+// pause waits until it is time to read again, or a while after somebody asks for what was not read; asked is nil where nobody can. It is
+// false when the context ends first.
 func pause(ctx context.Context, c clock.Clock, interval time.Duration, asked <-chan struct{}) bool {
 	select {
 	case <-ctx.Done():
