@@ -28,14 +28,19 @@ var pools = map[v1alpha1.Pool]string{
 	v1alpha1.PoolThreads:   "threads",
 }
 
-// celery runs `python3 -m celery -A APP worker`. Options are given by CELERY_WORKER_* variables,
+// celeryCommand is Celery's own, but for ending at SIGTERM also before it listens to it.
+func (b *builder) celeryCommand(arguments ...string) []string {
+	return append([]string{"python3", "-m", "memorybudget.celery_command", "-A", b.mb.Spec.Application.Celery.App}, arguments...)
+}
+
+// celery runs `celery -A APP worker`. Options are given by CELERY_WORKER_* variables,
 // which beat the application's settings and, unlike flags, are ignored by versions that do not know
 // them. -A comes before the subcommand, and keeps APP in the environment from being read.
 func (b *builder) celery() error {
 	if err := b.celerySize(); err != nil {
 		return err
 	}
-	b.out.Command = []string{"python3", "-m", "celery", "-A", b.mb.Spec.Application.Celery.App, "worker"}
+	b.out.Command = b.celeryCommand("worker")
 	b.out.Probes = heartbeatProbes()
 	b.env.set("MEMORYBUDGET_HEARTBEAT", HeartbeatFile)
 	b.celeryOptions()
@@ -172,15 +177,14 @@ func (b *builder) celerySettings() {
 	b.env.set("MEMORYBUDGET_CELERY", mustJSON(told))
 }
 
-// beat runs `python3 -m celery -A APP beat`. It keeps its schedule in a writable place, where it
+// beat runs `celery -A APP beat`. It keeps its schedule in a writable place, where it
 // outlives the container but not the pod, and no pid file: that would outlive the container too, name
 // process 1, and so keep the next container from starting. Nothing asks beat whether it is alive; a
 // beat that ends is restarted, which is why it must not go into the background.
 func (b *builder) beat() error {
 	b.env.set("CELERY_BEAT_DETACH", "")
-	command := []string{"python3", "-m", "celery", "-A", b.mb.Spec.Application.Celery.App, "beat",
-		"--pidfile=", "--schedule=" + RunDirectory + "/beat-schedule",
-		"--loglevel=" + textOr(b.tier.Beat.LogLevel, "WARNING")}
+	command := b.celeryCommand("beat", "--pidfile=", "--schedule="+RunDirectory+"/beat-schedule",
+		"--loglevel="+textOr(b.tier.Beat.LogLevel, "WARNING"))
 	if b.tier.Beat.Scheduler != "" {
 		command = append(command, "--scheduler="+b.tier.Beat.Scheduler)
 	}

@@ -17,7 +17,7 @@ import (
 
 func TestOverlayFiles(t *testing.T) {
 	files, hash := Overlay(testutil.MakeExample("shop", "default").Obj())
-	for _, want := range []string{"__init__.py", "settings.py", "loader.py", "hooks.py", "gunicorn_conf.py", "verify.py", "probe.py", "settings.json"} {
+	for _, want := range []string{"__init__.py", "settings.py", "loader.py", "celery_command.py", "hooks.py", "gunicorn_conf.py", "verify.py", "probe.py", "settings.json"} {
 		if files[want] == "" {
 			t.Errorf("no %s", want)
 		}

@@ -149,7 +149,7 @@ func TestBeat(t *testing.T) {
 	mb := testutil.MakeExample("shop", "default").Obj()
 	mb.Spec.Tiers[3].Beat.Scheduler = "x:Y"
 	got := told(t, mb, &mb.Spec.Tiers[3], Facts{})
-	want := "python3 -m celery -A core beat --pidfile= --schedule=/memorybudget/run/beat-schedule --loglevel=WARNING --scheduler=x:Y"
+	want := "python3 -m memorybudget.celery_command -A core beat --pidfile= --schedule=/memorybudget/run/beat-schedule --loglevel=WARNING --scheduler=x:Y"
 	if diff := cmp.Diff(want, strings.Join(got.Command, " ")); diff != "" {
 		t.Errorf("command (-want +got):\n%s", diff)
 	}

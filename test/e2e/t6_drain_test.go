@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -113,17 +112,10 @@ func (s *scene) desire(name string, replicas int32) {
 	s.change(func(mb *v1alpha1.MemoryBudget) { tier(mb, name).Replicas.Desired = &replicas })
 }
 
-// awaitPods waits until a tier has so many pods, all of them ready and none on its way out. One that was told to end in its first
-// seconds, before Celery listened to signals, goes only at the end of its grace period.
+// awaitPods waits until a tier has so many pods, all of them ready and none on its way out.
 func (s *scene) awaitPods(tier string, number int) {
 	s.t.Helper()
-	grace := time.Duration(0)
-	for _, pod := range s.pods(tier) {
-		if seconds := pod.Spec.TerminationGracePeriodSeconds; seconds != nil {
-			grace = max(grace, time.Duration(*seconds)*time.Second)
-		}
-	}
-	eventually(s.t, patience+grace, fmt.Sprintf("%d ready pods of %s", number, tier), func(context.Context) error {
+	eventually(s.t, patience, fmt.Sprintf("%d ready pods of %s", number, tier), func(context.Context) error {
 		ready := 0
 		pods := s.pods(tier)
 		for _, pod := range pods {

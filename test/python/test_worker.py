@@ -6,7 +6,7 @@ import signal
 
 import celery
 import pytest
-from programs import PATIENCE, wait_for
+from programs import PATIENCE, Program, wait_for
 
 #: A worker with one process.
 ONE = {"CELERY_WORKER_CONCURRENCY": "1"}
@@ -135,6 +135,23 @@ def test_a_configured_pool_does_not_keep_ours_from_starting(start_worker, client
     tier = make_tier(SHOP_POOL="solo")
     pool = inspect(client, start_worker(tier).ready(), "stats")["pool"]
     assert len(pool["processes"]) == 2
+
+
+def test_a_pod_that_is_deleted_before_it_works_is_gone_at_once(make_tier, tmp_path):
+    """Process 1 of a container ignores SIGTERM unless it handles it; the import of an application may take long."""
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "slow.py").write_text("import time\nprint('it is imported')\ntime.sleep(3600)\n")
+    tier = make_tier(cwd=tmp_path / "slow")
+    environment = tier.environment("worker")
+    command = tier.command("worker", environment)
+    command[command.index("core")] = "slow"
+    program = Program(["sh", "-c", "trap '' TERM; exec \"$@\"", "sh", *command], tmp_path / "log", environment, tier.cwd)
+    try:
+        wait_for("the import", lambda: program.running() and "it is imported" in program.text())
+        program.process.send_signal(signal.SIGTERM)
+        assert program.process.wait(PATIENCE) == 128 + signal.SIGTERM
+    finally:
+        program.stop(signal.SIGKILL)
 
 
 def test_sigterm_lets_the_running_task_finish(start_worker, client, broker):
