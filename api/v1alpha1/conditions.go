@@ -124,6 +124,8 @@ const (
 	ReasonQueuesNotCounted = "QueuesNotCounted"
 	// ReasonRedisKeyInvalid surfaces when a key that a tier names for a Redis stream or list holds something else.
 	ReasonRedisKeyInvalid = "RedisKeyInvalid"
+	// ReasonRedisKeyForbidden surfaces when the user of the broker's URL may not read a Redis stream or list that a tier names.
+	ReasonRedisKeyForbidden = "RedisKeyForbidden"
 	// ReasonEntriesNotCounted surfaces when the Redis does not tell, or not yet, how much there is in a stream or list.
 	ReasonEntriesNotCounted = "EntriesNotCounted"
 	// ReasonMetricsAPIUnavailable surfaces when the cluster has no metrics API (metrics-server), or it does not answer.

@@ -19,7 +19,7 @@ type Backlog struct {
 	// Stream and List are those of the metric. They hold what was last read, also while the broker cannot be read.
 	Stream *observe.Stream
 	List   *observe.List
-	// Counted: it was read at least once, and is a stream or list.
+	// Counted: it was read at least once, and is a stream or list that may be read.
 	Counted bool
 }
 
@@ -49,7 +49,7 @@ func (d *Demand) measureRedis(tier *v1alpha1.Tier, broker *observe.Broker) {
 // was counted, the tier asks for what was, and is not made smaller.
 func (d *Demand) measureStream(m *v1alpha1.RedisStreamMetric, broker *observe.Broker) {
 	s := broker.Stream(observe.GroupOf(m))
-	b := Backlog{Stream: s, Counted: s != nil && !s.Invalid}
+	b := Backlog{Stream: s, Counted: s != nil && !s.Invalid && !s.Refused}
 	if s == nil {
 		b.Stream = &observe.Stream{ConsumerGroup: observe.GroupOf(m)}
 	}
@@ -63,7 +63,7 @@ func (d *Demand) measureStream(m *v1alpha1.RedisStreamMetric, broker *observe.Br
 
 func (d *Demand) measureList(m *v1alpha1.RedisListMetric, broker *observe.Broker) {
 	l := broker.List(m.List)
-	b := Backlog{List: l, Counted: l != nil && !l.Invalid}
+	b := Backlog{List: l, Counted: l != nil && !l.Invalid && !l.Refused}
 	if l == nil {
 		b.List = &observe.List{Name: m.List}
 	}

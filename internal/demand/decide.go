@@ -60,7 +60,7 @@ func (d *decider) unless(limit Limit, replicas int32) {
 func (d *decider) ask() {
 	d.By = -1
 	for i, m := range d.in.Metrics {
-		if n := m.asks(d.in); d.in.knows(i) && (d.By < 0 || n > d.Asked) {
+		if n := m.asks(d.in); d.in.Knows(i) && (d.By < 0 || n > d.Asked) {
 			d.Asked, d.By = n, i
 		}
 	}

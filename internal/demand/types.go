@@ -152,15 +152,15 @@ type Decision struct {
 // Known says whether all metrics are.
 func (in *Input) Known() bool {
 	for i := range in.Metrics {
-		if !in.knows(i) {
+		if !in.Knows(i) {
 			return false
 		}
 	}
 	return len(in.Metrics) > 0
 }
 
-// knows says whether a metric is known: use, if there is a pod that tells of it, or no pod that could.
-func (in *Input) knows(i int) bool {
+// Knows says whether a metric is known: use, if there is a pod that tells of it, or no pod that could.
+func (in *Input) Knows(i int) bool {
 	m := &in.Metrics[i]
 	return m.Known && (m.Kind != Usage || in.Replicas == 0 || m.measured() != (measured{}))
 }

@@ -28,6 +28,8 @@ type Stream struct {
 	Pending int64
 	// Invalid: the key holds something else than a stream, so nothing is known.
 	Invalid bool
+	// Refused: the user may not read it, so nothing is known.
+	Refused bool
 }
 
 // List is how much there is in a Redis list.
@@ -38,6 +40,8 @@ type List struct {
 	Length int64
 	// Invalid: the key holds something else than a list, so nothing is known.
 	Invalid bool
+	// Refused: the user may not read it, so nothing is known.
+	Refused bool
 }
 
 // Stream is what is known of a stream, nil where it was not counted yet.

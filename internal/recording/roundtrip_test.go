@@ -81,8 +81,9 @@ func anyBroker(rt *rapid.T, now time.Time) observe.Broker {
 	broker.Streams = []observe.Stream{{
 		ConsumerGroup: observe.ConsumerGroup{Stream: "orders", Name: "billing"}, Undelivered: rapid.Int64Range(0, 40).Draw(rt, "undelivered"),
 		Pending: rapid.Int64Range(0, 5).Draw(rt, "pending"), AtLeast: rapid.Bool().Draw(rt, "at least"), Invalid: rapid.Bool().Draw(rt, "no stream"),
+		Refused: rapid.Bool().Draw(rt, "no right"),
 	}}
-	broker.Lists = rapid.SampledFrom([][]observe.List{nil, {{Name: "images", Length: 3}}, {{Name: "images", Invalid: true}}}).Draw(rt, "lists")
+	broker.Lists = rapid.SampledFrom([][]observe.List{nil, {{Name: "images", Length: 3}}, {{Name: "images", Invalid: true}}, {{Name: "images", Refused: true}}}).Draw(rt, "lists")
 	broker.Waiting = rapid.SampledFrom([][]string{nil, {}, {"celery"}, {"lost\xff", "lost\xfe", "\x1b[31m", "ml"}}).Draw(rt, "waiting")
 	return broker
 }

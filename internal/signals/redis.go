@@ -217,14 +217,7 @@ func waiting(lists map[list]bool, lengths map[string]int64) []string {
 func send[A any, C redis.Cmder](
 	ctx context.Context, client *redis.Client, arguments []A, command func(redis.Pipeliner, A) C,
 ) ([]C, error) {
-	pipe := client.Pipeline()
-	var replies []C
-	for _, argument := range arguments {
-		replies = append(replies, command(pipe, argument))
-	}
-	if _, err := pipe.Exec(ctx); err == nil {
-		return replies, nil
-	}
+	replies := pipelined(ctx, client, arguments, command)
 	for _, reply := range replies {
 		if _, err := forgiving(reply, reply.Err()); err != nil {
 			return nil, err
@@ -233,9 +226,28 @@ func send[A any, C redis.Cmder](
 	return replies, nil
 }
 
+// pipelined sends a command for each argument at once. Each reply tells its own error.
+func pipelined[A any, C redis.Cmder](
+	ctx context.Context, client *redis.Client, arguments []A, command func(redis.Pipeliner, A) C,
+) []C {
+	pipe := client.Pipeline()
+	var replies []C
+	for _, argument := range arguments {
+		replies = append(replies, command(pipe, argument))
+	}
+	_, _ = pipe.Exec(ctx)
+	return replies
+}
+
+// ofAnotherKind: the key holds something else than what the command is for.
+func ofAnotherKind(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
+
+// notPermitted: the user may not use the command, or not with the key.
+func notPermitted(err error) bool { return redis.HasErrorPrefix(err, "NOPERM") }
+
 // forgiving: a key that holds something else than Celery would keep there is as good as none.
 func forgiving[T any](value T, err error) (T, error) {
-	if redis.HasErrorPrefix(err, "WRONGTYPE") {
+	if ofAnotherKind(err) {
 		return *new(T), nil
 	}
 	return value, err

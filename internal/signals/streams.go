@@ -34,12 +34,15 @@ const (
 func (r *redisReader) lists(ctx context.Context, names []string) ([]observe.List, error) {
 	var all []observe.List
 	for chunk := range slices.Chunk(names, batch) {
-		replies, err := send(ctx, r.client, chunk, func(p redis.Pipeliner, key string) *redis.IntCmd { return p.LLen(ctx, key) })
-		if err != nil {
-			return nil, err
-		}
-		for i, reply := range replies {
-			all = append(all, observe.List{Name: chunk[i], Length: max(reply.Val(), 0), Invalid: reply.Err() != nil})
+		for i, reply := range pipelined(ctx, r.client, chunk, func(p redis.Pipeliner, key string) *redis.IntCmd { return p.LLen(ctx, key) }) {
+			of := observe.List{Name: chunk[i], Invalid: ofAnotherKind(reply.Err()), Refused: notPermitted(reply.Err())}
+			if !of.Invalid && !of.Refused {
+				if reply.Err() != nil {
+					return nil, reply.Err()
+				}
+				of.Length = max(reply.Val(), 0)
+			}
+			all = append(all, of)
 		}
 	}
 	return all, nil
@@ -79,9 +82,9 @@ type group struct {
 	observe.ConsumerGroup
 	// length is how many entries the stream has.
 	length int64
-	// invalid: the key is none of a stream. found: there is such a group.
-	invalid, found bool
-	pending        int64
+	// invalid: the key is none of a stream. refused: the user may not read it. found: there is such a group.
+	invalid, refused, found bool
+	pending                 int64
 	// lag is nil where the Redis cannot tell it, and before Redis 7.
 	lag *int64
 	// last is the ID of the entry that was delivered last.
@@ -113,8 +116,9 @@ func (r *redisReader) groups(ctx context.Context, asked []observe.ConsumerGroup)
 
 // take reads the replies. A stream that does not exist has no groups.
 func (g *group) take(info *redis.Cmd, length *redis.IntCmd) error {
-	if redis.HasErrorPrefix(info.Err(), "WRONGTYPE") || redis.HasErrorPrefix(length.Err(), "WRONGTYPE") {
-		g.invalid = true
+	g.refused = notPermitted(info.Err()) || notPermitted(length.Err())
+	g.invalid = ofAnotherKind(info.Err()) || ofAnotherKind(length.Err())
+	if g.refused || g.invalid {
 		return nil
 	}
 	if length.Err() != nil {
@@ -164,8 +168,8 @@ func fieldsOf(reply any) map[string]any {
 
 // stream is how much a consumer group has to do.
 func (r *redisReader) stream(ctx context.Context, g *group, of share, now time.Time) (observe.Stream, error) {
-	s := observe.Stream{ConsumerGroup: g.ConsumerGroup, Pending: g.pending, Invalid: g.invalid}
-	if g.invalid || !g.found || g.length == 0 {
+	s := observe.Stream{ConsumerGroup: g.ConsumerGroup, Pending: g.pending, Invalid: g.invalid, Refused: g.refused}
+	if g.invalid || g.refused || !g.found || g.length == 0 {
 		s.Undelivered = g.length
 		return s, nil
 	}
@@ -233,8 +237,8 @@ func (s share) less(first []redis.XMessage) (left share, most int64) {
 	return s, min(mostEntries, s.bytes*firstEntries/(2*size), s.elements*firstEntries/(2*elements))
 }
 
-// entriesFrom are so many entries of a stream from an ID on; not counted where they take too many bytes, or the key holds something
-// else by now.
+// entriesFrom are so many entries of a stream from an ID on; not counted where they take too many bytes, the user may not read them, or
+// the key holds something else by now.
 func (r *redisReader) entriesFrom(
 	ctx context.Context, g *group, from string, n int64, of share, now time.Time,
 ) (entries []redis.XMessage, counted bool, err error) {
@@ -250,7 +254,7 @@ func (r *redisReader) entriesFrom(
 		r.large[g.ConsumerGroup] = now.Add(heavyFor)
 		*of.breaks--
 		return nil, false, nil
-	case redis.HasErrorPrefix(err, "WRONGTYPE"):
+	case ofAnotherKind(err), notPermitted(err):
 		return nil, false, nil
 	}
 	return entries, err == nil, err

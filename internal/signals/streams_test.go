@@ -90,8 +90,9 @@ func TestHostileStreams(t *testing.T) {
 		"another kind of key":   {answers: map[string]string{"xinfo": "-WRONGTYPE words\r\n", "xlen": "-WRONGTYPE words\r\n"}, want: &observe.Stream{Invalid: true}},
 		"one that changes kind": {answers: map[string]string{"xlen": ":5\r\n", "xinfo": groupsReply(":0", "3-0", ""), "xrange": "-WRONGTYPE words\r\n"}, want: &observe.Stream{AtLeast: true}},
 		"another error":         {answers: map[string]string{"xlen": ":5\r\n", "xinfo": "-ERR unknown command\r\n"}, wantState: observe.BrokerAnswerInvalid},
-		"a refusal":             {answers: map[string]string{"xlen": ":5\r\n", "xinfo": "-NOPERM words\r\n"}, wantState: observe.BrokerRefuses},
-		"a refusal of entries":  {answers: map[string]string{"xlen": ":5\r\n", "xinfo": groupsReply(":0", "3-0", ""), "xrange": "-NOPERM words\r\n"}, wantState: observe.BrokerRefuses},
+		"a refusal":             {answers: map[string]string{"xlen": ":5\r\n", "xinfo": "-NOPERM words\r\n"}, want: &observe.Stream{Refused: true}},
+		"a refusal of length":   {answers: map[string]string{"xlen": "-NOPERM words\r\n", "xinfo": groupsReply(":0", "3-0", "")}, want: &observe.Stream{Refused: true}},
+		"a refusal of entries":  {answers: map[string]string{"xlen": ":5\r\n", "xinfo": groupsReply(":0", "3-0", ""), "xrange": "-NOPERM words\r\n"}, want: &observe.Stream{AtLeast: true}},
 		"no list of groups":     {answers: map[string]string{"xlen": ":5\r\n", "xinfo": ":7\r\n"}, wantState: observe.BrokerAnswerInvalid},
 		"groups of another kind": {
 			answers: map[string]string{"xlen": ":5\r\n", "xinfo": "*2\r\n:1\r\n*1\r\n$4\r\nname\r\n"}, want: &observe.Stream{Undelivered: 5},

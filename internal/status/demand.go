@@ -6,6 +6,7 @@ package status
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -46,7 +47,8 @@ func (f *facts) brokerStale(queues, redis []*tierFacts) *metav1.Condition {
 	case len(queues) == 0 && len(redis) == 0:
 		return nil
 	case broker.Fresh():
-		c := f.unmeasured(queues, v1alpha1.ReasonQueuesNotCounted, "The broker does not tell how many tasks are in the queues of tier %s")
+		c := unmeasured(queues, queueMeasures, v1alpha1.ReasonQueuesNotCounted,
+			"The broker does not tell how many tasks are in the queues of tier %s")
 		if c == nil {
 			c = backlogsStale(redis)
 		}
@@ -68,7 +70,7 @@ func (f *facts) usageStale(tiers []*tierFacts) *metav1.Condition {
 	case len(tiers) == 0:
 		return nil
 	case usage.Fresh():
-		return f.unmeasured(tiers, v1alpha1.ReasonPodsNotMeasured, "The metrics API does not tell what the pods of tier %s use")
+		return unmeasured(tiers, usageMeasures, v1alpha1.ReasonPodsNotMeasured, "The metrics API does not tell what the pods of tier %s use")
 	case f.fails(usage.FailingSince):
 		return f.signalsAsBefore("The metrics API was not asked yet")
 	}
@@ -85,11 +87,19 @@ func (f *facts) fails(since time.Time) bool {
 	return since.IsZero() || f.Snapshot.Now.Before(since.Add(StaleAfter))
 }
 
-// unmeasured names the first of tiers whose metrics tell nothing, nil where all do.
-func (f *facts) unmeasured(tiers []*tierFacts, reason, message string) *metav1.Condition {
+// What the queues of a tier are measured by, and what its pods use.
+var (
+	queueMeasures = []decision.Measure{decision.MeasureDepth, decision.MeasureWait, decision.MeasureAny, decision.MeasureSilent}
+	usageMeasures = []decision.Measure{decision.MeasureCPU, decision.MeasureMemory}
+)
+
+// unmeasured names the first of tiers of which one of the measures is not known, nil where all are.
+func unmeasured(tiers []*tierFacts, measures []decision.Measure, reason, message string) *metav1.Condition {
 	for _, t := range tiers {
-		if t.Demand.By < 0 {
-			return new(fresh(metav1.ConditionUnknown, reason, fmt.Sprintf(message, t.Spec.Name)+", which is not made smaller meanwhile"))
+		for i, measure := range t.Demand.Measures {
+			if slices.Contains(measures, measure) && !t.Demand.Input.Knows(i) {
+				return new(fresh(metav1.ConditionUnknown, reason, fmt.Sprintf(message, t.Spec.Name)+", which is not made smaller meanwhile"))
+			}
 		}
 	}
 	return nil

@@ -103,6 +103,42 @@ func TestUsageFresh(t *testing.T) {
 	}
 }
 
+// TestOneOfSeveralFresh: that one metric of a tier is known does not make up for another.
+func TestOneOfSeveralFresh(t *testing.T) {
+	counted := observe.Broker{State: observe.BrokerRead, Queues: []observe.Queue{{Name: "celery"}}}
+	measured := observe.Usage{State: observe.UsageRead, Pods: []observe.PodUsage{{Name: "shop-worker-1", MilliCPU: 10}}}
+	cases := map[string]struct {
+		broker observe.Broker
+		usage  observe.Usage
+		want   string
+	}{
+		"both":          {counted, measured, "True AllFresh"},
+		"not its queue": {observe.Broker{State: observe.BrokerRead}, measured, "Unknown QueuesNotCounted"},
+		"not its pods":  {counted, observe.Usage{State: observe.UsageRead}, "Unknown PodsNotMeasured"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			mb := shop().Obj()
+			mb.Spec.Tiers[1].Replicas.Min = new(int32(1))
+			mb.Spec.Tiers[1].Scaling = &v1alpha1.Scaling{Metrics: []v1alpha1.Metric{
+				{Queue: &v1alpha1.QueueMetric{}},
+				{Resource: &v1alpha1.ResourceMetric{Name: v1alpha1.ResourceMetricMemory, TargetAverageUtilization: new(int32(50))}},
+			}}
+			s := running(t, mb)
+			s.Now, s.Broker, s.Usage = noon, tc.broker, tc.usage
+			for i := range s.Pods {
+				if pod := &s.Pods[i]; pod.Labels[v1alpha1.TierLabel] == "worker" {
+					pod.Name = "shop-worker-1"
+				}
+			}
+			c := meta.FindStatusCondition(compute(s, "").Conditions, v1alpha1.ConditionSignalsFresh)
+			if got := string(c.Status) + " " + c.Reason; got != tc.want {
+				t.Errorf("got %q (%s), want %q", got, c.Message, tc.want)
+			}
+		})
+	}
+}
+
 // TestNextChange: the condition is looked at again when it turns.
 func TestNextChange(t *testing.T) {
 	s := &observe.Snapshot{Now: noon, Broker: observe.Broker{FailingSince: noon}}

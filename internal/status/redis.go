@@ -23,7 +23,7 @@ func backlogsStale(tiers []*tierFacts) *metav1.Condition {
 		for i := range t.Demand.Backlogs {
 			if reason, message := uncounted(&t.Demand.Backlogs[i]); reason != "" {
 				status := metav1.ConditionUnknown
-				if reason == v1alpha1.ReasonRedisKeyInvalid {
+				if reason != v1alpha1.ReasonEntriesNotCounted {
 					status = metav1.ConditionFalse
 				}
 				return new(fresh(status, reason, fmt.Sprintf("Tier %s: %s; the tier is not made smaller meanwhile", t.Spec.Name, message)))
@@ -38,6 +38,10 @@ func uncounted(b *decision.Backlog) (reason, message string) {
 	switch {
 	case b.Stream != nil && b.Stream.Invalid, b.List != nil && b.List.Invalid:
 		return v1alpha1.ReasonRedisKeyInvalid, fmt.Sprintf("the key of %s holds something else", nameOf(b))
+	case b.Stream != nil && b.Stream.Refused:
+		return v1alpha1.ReasonRedisKeyForbidden, forbidden(b, "XINFO GROUPS, XLEN and XRANGE")
+	case b.List != nil && b.List.Refused:
+		return v1alpha1.ReasonRedisKeyForbidden, forbidden(b, "LLEN")
 	case !b.Counted:
 		return v1alpha1.ReasonEntriesNotCounted, fmt.Sprintf("the broker does not tell how much there is in %s", nameOf(b))
 	case b.Stream != nil && b.Stream.AtLeast:
@@ -45,6 +49,10 @@ func uncounted(b *decision.Backlog) (reason, message string) {
 			nameOf(b), plain(b.Stream.Name, longestName))
 	}
 	return "", ""
+}
+
+func forbidden(b *decision.Backlog, commands string) string {
+	return fmt.Sprintf("the user of the broker's URL may not read %s: let it use %s on this key", nameOf(b), commands)
 }
 
 func nameOf(b *decision.Backlog) string {

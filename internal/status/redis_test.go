@@ -65,6 +65,15 @@ func TestRedisStatus(t *testing.T) {
 			"0 elements in list images at a target of 5 per pod ask for 0, and while stream orders cannot be read, the tier is not made smaller",
 			&v1alpha1.DemandStatus{ListLength: new(int64(0))},
 		},
+		"no right to the stream": {
+			backlog(observe.Stream{Refused: true}, observe.List{}), "False RedisKeyForbidden",
+			"0 elements in list images at a target of 5 per pod ask for 0, and while stream orders cannot be read, the tier is not made smaller",
+			&v1alpha1.DemandStatus{ListLength: new(int64(0))},
+		},
+		"no right to the list": {
+			backlog(observe.Stream{}, observe.List{Refused: true}), "False RedisKeyForbidden",
+			"0 entries of stream orders undelivered, 0 pending at a target of 5 per pod ask for 0, and while list images cannot be read", &v1alpha1.DemandStatus{UndeliveredEntries: new(int64(0)), PendingEntries: new(int64(0))},
+		},
 		"neither": {
 			backlog(observe.Stream{Invalid: true}, observe.List{Invalid: true}), "False RedisKeyInvalid",
 			"the key of stream orders holds something else, so the tier goes on asking for what it did", &v1alpha1.DemandStatus{},
