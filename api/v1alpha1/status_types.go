@@ -147,6 +147,11 @@ type DemandStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	ReservedTasks *int64 `json:"reservedTasks,omitempty"`
+	// runningTasks is how many tasks the tier's workers run, as their heartbeats tell: it is left out while none can be heard. Tasks
+	// that are acknowledged late are among reservedTasks, too.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	RunningTasks *int64 `json:"runningTasks,omitempty"`
 	// laterTasks is how many tasks have an ETA that is still to come. They ask for no replicas.
 	// +optional
 	// +kubebuilder:validation:Minimum=0

@@ -295,6 +295,11 @@ func (in *DemandStatus) DeepCopyInto(out *DemandStatus) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.RunningTasks != nil {
+		in, out := &in.RunningTasks, &out.RunningTasks
+		*out = new(int64)
+		**out = **in
+	}
 	if in.LaterTasks != nil {
 		in, out := &in.LaterTasks, &out.LaterTasks
 		*out = new(int64)

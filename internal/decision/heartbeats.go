@@ -35,6 +35,9 @@ func (b *builder) hear(d *Demand, t *Tier, pods []budget.Pod) {
 			d.Silent++
 		}
 	}
+	if b.s.Broker.Heartbeats == observe.BrokerRead {
+		d.Heard = &running
+	}
 	if d.Running = running; !early {
 		d.Running = max(0, running-d.Tasks.Reserved)
 	}

@@ -169,6 +169,7 @@ func demandStatus(d *decision.Demand) *v1alpha1.DemandStatus {
 	if d.ByQueue && !d.Unread {
 		s.ReadyTasks, s.ReservedTasks, s.LaterTasks = new(d.Tasks.Ready), new(d.Tasks.Reserved), new(d.Tasks.Later)
 	}
+	s.RunningTasks = d.Heard
 	addBacklogs(s, d)
 	return s
 }

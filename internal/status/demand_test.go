@@ -169,6 +169,29 @@ func TestDemandStatus(t *testing.T) {
 	}
 }
 
+// TestRunningTasksTold: tasks that run are told as far as heartbeats are heard; that nothing is heard is not that nothing runs.
+func TestRunningTasksTold(t *testing.T) {
+	for state, want := range map[observe.BrokerState]*int64{
+		observe.BrokerRead: new(int64(3)), observe.BrokerRefuses: nil, observe.BrokerNone: nil,
+	} {
+		mb := shop().Obj()
+		mb.Spec.Tiers[1].Replicas.Min, mb.Spec.Tiers[1].Scaling = new(int32(1)), &v1alpha1.Scaling{}
+		s := running(t, mb)
+		s.Now, s.Broker = noon, observe.Broker{State: observe.BrokerRead, Heartbeats: state, Queues: []observe.Queue{{Name: "celery", Reserved: 4}}}
+		for i := range s.Pods {
+			if pod := &s.Pods[i]; pod.Labels[v1alpha1.TierLabel] == "worker" {
+				pod.Name = "shop-worker-1"
+			}
+		}
+		if state == observe.BrokerRead {
+			s.Broker.Workers = []observe.Worker{{Pod: "shop-worker-1", Active: 3}}
+		}
+		if diff := cmp.Diff(want, compute(s, "").Tiers[1].Demand.RunningTasks); diff != "" {
+			t.Errorf("heartbeats %s (-want +got):\n%s", state, diff)
+		}
+	}
+}
+
 func TestExplainDemand(t *testing.T) {
 	depth := decision.Demand{
 		Decision: demand.Decision{Asked: 8, Desired: 8},

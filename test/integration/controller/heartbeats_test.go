@@ -58,7 +58,7 @@ func TestIdlePodsGoFirst(t *testing.T) {
 	})
 	s.awaitReplicas(map[string]int{"web": 1, "worker": 1})
 	s.awaitDemand("worker", "the task that runs", func(t v1alpha1.TierStatus) bool {
-		return *t.Demand.Replicas == 1 && strings.HasPrefix(t.Decision, "0 tasks waiting, 0 taken, 1 more running at a target of 2 per pod ask for 1")
+		return *t.Demand.Replicas == 1 && *t.Demand.RunningTasks == 1 && strings.HasPrefix(t.Decision, "0 tasks waiting, 0 taken, 1 more running at a target of 2 per pod ask for 1")
 	})
 	if left := s.recorder.PodsOf("worker"); len(left) != 1 || left[0].Name != busy {
 		t.Errorf("%s was busy, left are %v", busy, left)

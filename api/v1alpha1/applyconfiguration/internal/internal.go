@@ -202,6 +202,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reservedTasks
       type:
         scalar: numeric
+    - name: runningTasks
+      type:
+        scalar: numeric
     - name: undeliveredEntries
       type:
         scalar: numeric

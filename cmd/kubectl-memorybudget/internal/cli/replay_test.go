@@ -38,6 +38,7 @@ func recorded(t *testing.T, version string) string {
 		tier := &mb.Spec.Tiers[1]
 		tier.Replicas.Desired, tier.Scaling = nil, &v1alpha1.Scaling{}
 		s.Broker = observe.Broker{State: observe.BrokerRead, Queues: []observe.Queue{{Name: "celery", Ready: 3}, {Name: "emails"}}}
+		s.Broker.Heartbeats = observe.BrokerRead
 		entry := r.Begin(s)
 		d := decision.Decide(s)
 		entry.Decided(&d)
@@ -78,8 +79,8 @@ func TestReplay(t *testing.T) {
 	lines := strings.SplitAfter(good, "\n")
 	const differs = "2026-03-01T12:00:00.000005Z prod/bunoraa: decision.Plan.Tiers[worker].Granted: recorded 7, replayed 0\n"
 	broken := strings.Replace(good, `"Name":"worker","Wanted":2,"Granted":0`, `"Name":"worker","Wanted":2,"Granted":7`, 1)
-	header := "TIME,NAMESPACE,NAME,TIER,WAITING,TAKEN,DEMAND,DEMAND-LIMITED-BY,DESIRED,GRANTED,READY,LIMITED-BY\n"
-	csvRow := "2026-03-01T12:00:00Z,prod,bunoraa,worker,3,0,2,None,2,0,0,Reserve\n"
+	header := "TIME,NAMESPACE,NAME,TIER,WAITING,TAKEN,RUNNING,UNDELIVERED,PENDING,LENGTH,PERCENT-OF-TARGET,DEMAND,DEMAND-LIMITED-BY,DESIRED,GRANTED,READY,LIMITED-BY\n"
+	csvRow := "2026-03-01T12:00:00Z,prod,bunoraa,worker,3,0,0,,,,,2,None,2,0,0,Reserve\n"
 	tests := map[string]struct {
 		in   string
 		args []string

@@ -87,6 +87,9 @@ func (e explanation) tasks() []string {
 	}
 	d := e.status.Demand
 	all := []string{fmt.Sprintf("%d tasks wait in %s, and workers have taken %d", *d.ReadyTasks, queues(e.spec), *d.ReservedTasks)}
+	if d.RunningTasks != nil {
+		all = append(all, fmt.Sprintf("%d run now, by the heartbeats of workers", *d.RunningTasks))
+	}
 	if *d.LaterTasks > 0 {
 		all = append(all, fmt.Sprintf("%d more are due later and do not count", *d.LaterTasks))
 	}

@@ -77,6 +77,7 @@ func TestExplanations(t *testing.T) {
 		},
 		"wait": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {
 			wants(s, 3, 3, 3, v1alpha1.DemandLimitedByNone, v1alpha1.LimitedByNone)
+			s.Demand.RunningTasks = new(int64(1))
 			mb.Spec.Tiers[1].Scaling.Metrics = []v1alpha1.Metric{{Queue: &v1alpha1.QueueMetric{TargetWaitSeconds: new(int32(30))}}}
 		},
 		"usage": func(mb *v1alpha1.MemoryBudget, s *v1alpha1.TierStatus) {

@@ -18,7 +18,8 @@ import (
 
 // columns are those of a series.
 var columns = []string{
-	"TIME", "NAMESPACE", "NAME", "TIER", "WAITING", "TAKEN", "DEMAND", "DEMAND-LIMITED-BY", "DESIRED", "GRANTED", "READY", "LIMITED-BY",
+	"TIME", "NAMESPACE", "NAME", "TIER", "WAITING", "TAKEN", "RUNNING", "UNDELIVERED", "PENDING", "LENGTH", "PERCENT-OF-TARGET",
+	"DEMAND", "DEMAND-LIMITED-BY", "DESIRED", "GRANTED", "READY", "LIMITED-BY",
 }
 
 // series is what tiers asked for and were granted in the course of time.
@@ -40,12 +41,17 @@ func (s *series) add(snapshot *observe.Snapshot, recorded json.RawMessage, tier 
 	return nil
 }
 
+// figures are what the columns after the tier show. A tier that does not scale has no demand.
 func figures(t *v1alpha1.TierStatus) []string {
-	waiting, taken, demand, limitedBy := "", "", "", ""
-	if d := t.Demand; d != nil {
-		waiting, taken, demand, limitedBy = number(d.ReadyTasks), number(d.ReservedTasks), number(d.Replicas), d.LimitedBy
+	d := t.Demand
+	if d == nil {
+		d = &v1alpha1.DemandStatus{}
 	}
-	return []string{waiting, taken, demand, limitedBy, number(t.Desired), number(t.Granted), number(t.Ready), t.LimitedBy}
+	return []string{
+		number(d.ReadyTasks), number(d.ReservedTasks), number(d.RunningTasks), number(d.UndeliveredEntries), number(d.PendingEntries),
+		number(d.ListLength), number(d.PercentOfTarget), number(d.Replicas), d.LimitedBy,
+		number(t.Desired), number(t.Granted), number(t.Ready), t.LimitedBy,
+	}
 }
 
 func number[T int32 | int64](n *T) string {

@@ -20,6 +20,9 @@ type DemandStatusApplyConfiguration struct {
 	ReadyTasks *int64 `json:"readyTasks,omitempty"`
 	// reservedTasks is how many tasks workers have taken and not acknowledged.
 	ReservedTasks *int64 `json:"reservedTasks,omitempty"`
+	// runningTasks is how many tasks the tier's workers run, as their heartbeats tell: it is left out while none can be heard. Tasks
+	// that are acknowledged late are among reservedTasks, too.
+	RunningTasks *int64 `json:"runningTasks,omitempty"`
 	// laterTasks is how many tasks have an ETA that is still to come. They ask for no replicas.
 	LaterTasks *int64 `json:"laterTasks,omitempty"`
 	// undeliveredEntries is how many entries of the tier's Redis streams were not delivered to its consumer groups yet.
@@ -68,6 +71,14 @@ func (b *DemandStatusApplyConfiguration) WithReadyTasks(value int64) *DemandStat
 // If called multiple times, the ReservedTasks field is set to the value of the last call.
 func (b *DemandStatusApplyConfiguration) WithReservedTasks(value int64) *DemandStatusApplyConfiguration {
 	b.ReservedTasks = &value
+	return b
+}
+
+// WithRunningTasks sets the RunningTasks field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the RunningTasks field is set to the value of the last call.
+func (b *DemandStatusApplyConfiguration) WithRunningTasks(value int64) *DemandStatusApplyConfiguration {
+	b.RunningTasks = &value
 	return b
 }
 
