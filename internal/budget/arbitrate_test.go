@@ -84,6 +84,13 @@ func TestArbitrate(t *testing.T) {
 				"web": {2, 1, LimitedByBudget, 512}, "worker": {1, 0, LimitedByBudget, 512}, "ml": {1, 1, LimitedByNothing, 0},
 			},
 		},
+		"a tier without a pod comes before another's second": {
+			in: change(func(in *Input) { in.Tiers[1].Desired, in.Tiers[1].Max, in.Tiers[2].PodBytes = 4, 4, 512*mi }),
+			want: map[string]grantOf{
+				"web": {2, 1, LimitedByReserve, 512}, "worker": {4, 1, LimitedByReserve, 512}, "ml": {1, 1, LimitedByNothing, 0},
+			},
+			wantReserveMi: 512,
+		},
 		"weights: web gets two pods for each of worker's": {
 			in: change(func(in *Input) {
 				in.Budget, in.Reserve = 512*7*mi, Reserve{}
@@ -193,7 +200,7 @@ func spec(rt *rapid.T) Input {
 	return in
 }
 
-// naive is arbitration as DESIGN words it, in big rationals.
+// naive is arbitration as the documents word it, in big rationals.
 func naive(in Input, reserve int64) map[string]int32 {
 	granted, left := map[string]int32{}, new(big.Int).SetInt64(in.Budget-reserve)
 	for _, t := range in.Tiers {
@@ -210,7 +217,13 @@ func naive(in Input, reserve int64) map[string]int32 {
 			}
 			share := new(big.Rat).SetFrac(
 				new(big.Int).Mul(big.NewInt(int64(granted[t.Name]-t.Min)), big.NewInt(t.PodBytes)), big.NewInt(t.Weight))
-			if next == nil || share.Cmp(least) < 0 || share.Cmp(least) == 0 && t.Name < next.Name {
+			earlier := func() bool {
+				if tNone, nextNone := granted[t.Name] == 0, granted[next.Name] == 0; tNone != nextNone {
+					return tNone
+				}
+				return t.Name < next.Name
+			}
+			if next == nil || share.Cmp(least) < 0 || share.Cmp(least) == 0 && earlier() {
 				next, least = t, share
 			}
 		}

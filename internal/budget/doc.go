@@ -29,7 +29,7 @@
 // # The algorithm
 //
 // [Arbitrate] gives the floors, then whole pods, one at a time, to the tier with the
-// fewest bytes above its floor by weight. It looks at the spec only, so that grants
+// fewest bytes above its floor by weight, of equals to one without a pod. It looks at the spec only, so that grants
 // do not depend on how the cluster got to where it is, and cannot take turns.
 //
 // [Decide] then goes through the stages shrink, roll out, grow, release gates,

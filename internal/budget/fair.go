@@ -12,7 +12,9 @@ type claim struct {
 }
 
 // before is the order of arbitration: tiers below their floor first, then the
-// fewest bytes above the floor divided by the weight, ties by name.
+// fewest bytes above the floor divided by the weight. Of equals, a tier without
+// a pod comes before one with, so that none waits for its first while another
+// gets its second; then by name.
 func (c *claim) before(d *claim) bool {
 	cLow, dLow := c.have < c.floor, d.have < d.floor
 	if cLow != dLow {
@@ -26,6 +28,9 @@ func (c *claim) before(d *claim) bool {
 		if lessRatio(dAbove, d.weight, cAbove, c.weight) {
 			return false
 		}
+	}
+	if cNone, dNone := c.have == 0, d.have == 0; cNone != dNone {
+		return cNone
 	}
 	return c.tier < d.tier
 }

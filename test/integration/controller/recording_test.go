@@ -172,7 +172,7 @@ func noticed(t *testing.T, plugin string, plain []byte) {
 		t.Errorf("exit status %d: %s", code, out)
 	}
 	out, code = replayed(t, plugin, path, "-o", "csv", "--tier", "worker")
-	if code != 1 || !regexp.MustCompile(`,shop,worker,100,0,50,MaxReplicas,8,7,\d,Budget\n`).MatchString(out) {
+	if code != 1 || !regexp.MustCompile(`,shop,worker,100,0,0,,,,,50,MaxReplicas,8,7,\d,Budget\n`).MatchString(out) {
 		t.Errorf("exit status %d: %s", code, out)
 	}
 }
