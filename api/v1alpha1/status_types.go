@@ -147,8 +147,8 @@ type DemandStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	ReservedTasks *int64 `json:"reservedTasks,omitempty"`
-	// runningTasks is how many tasks the tier's workers run, as their heartbeats tell: it is left out while none can be heard. Tasks
-	// that are acknowledged late are among reservedTasks, too.
+	// runningTasks is how many tasks the tier's pods run, as heartbeats tell, but for pods that terminate. It is left out while no
+	// heartbeats can be heard. Tasks that are acknowledged late are among reservedTasks, too.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	RunningTasks *int64 `json:"runningTasks,omitempty"`

@@ -60,7 +60,7 @@ type Demand struct {
 	Tasks observe.Queue
 	// Running are tasks that run, as heartbeats tell, and that are not among Tasks.
 	Running int64
-	// Heard is how many tasks run by the heartbeats, in all, nil where they cannot be heard.
+	// Heard is how many tasks the pods run, as heartbeats tell, but for those that terminate; nil where none can be heard.
 	Heard *int64
 	// Silent are the ready pods of a tier that acknowledges early of which nothing is heard.
 	Silent int32

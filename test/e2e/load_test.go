@@ -78,6 +78,9 @@ const ab = `ab -v 2 -l -s 60 -n "$1" -c "$2" "$3" | awk '
 	!report && tolower($1) == "content-length:" { announced += $2 }
 	END { printf "Good answers: %d\nAnnounced: %d\n", good, announced }'`
 
+// notStarted is the kubelet's reason for a container that never ran.
+const notStarted = "StartError"
+
 // loadPod runs ab. Its container succeeds however many requests fail, and is started again if it could not be, as on a busy
 // node with cgroup v1, where runc does not always get to freeze it.
 func loadPod(name string, l load) *corev1.Pod {
@@ -109,6 +112,11 @@ func readLoad(t *testing.T, pod *corev1.Pod) served {
 	defer cancel()
 	log, err := clientset.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
 	must(t, err)
+	for i := range pod.Status.ContainerStatuses {
+		if last := pod.Status.ContainerStatuses[i].LastTerminationState.Terminated; last != nil && last.Reason != notStarted {
+			t.Fatalf("the load %s was begun again after %+v: what it had asked for is in no count", pod.Name, last)
+		}
+	}
 	o := served{output: string(bytes.TrimSpace(log))}
 	figures := figure.FindAllStringSubmatch(o.output, -1)
 	if !slices.ContainsFunc(figures, func(f []string) bool { return f[1] == "Good answers" }) {

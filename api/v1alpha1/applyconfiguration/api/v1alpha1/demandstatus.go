@@ -20,8 +20,8 @@ type DemandStatusApplyConfiguration struct {
 	ReadyTasks *int64 `json:"readyTasks,omitempty"`
 	// reservedTasks is how many tasks workers have taken and not acknowledged.
 	ReservedTasks *int64 `json:"reservedTasks,omitempty"`
-	// runningTasks is how many tasks the tier's workers run, as their heartbeats tell: it is left out while none can be heard. Tasks
-	// that are acknowledged late are among reservedTasks, too.
+	// runningTasks is how many tasks the tier's pods run, as heartbeats tell, but for pods that terminate. It is left out while no
+	// heartbeats can be heard. Tasks that are acknowledged late are among reservedTasks, too.
 	RunningTasks *int64 `json:"runningTasks,omitempty"`
 	// laterTasks is how many tasks have an ETA that is still to come. They ask for no replicas.
 	LaterTasks *int64 `json:"laterTasks,omitempty"`
