@@ -155,7 +155,7 @@ func (s *state) String() string {
 func (s *state) settled() bool {
 	sized := map[types.UID]int64{}
 	for _, set := range s.sets {
-		if s.alive(set) != replicas(set.Spec.Replicas) {
+		if s.alive(set) != replicas(set.Spec.Replicas) || set.Status.ObservedGeneration != set.Generation {
 			return false
 		}
 		if owner := metav1.GetControllerOf(set); owner != nil {
@@ -168,7 +168,7 @@ func (s *state) settled() bool {
 		}
 	}
 	for uid, d := range s.deployments {
-		if sized[uid] != replicas(d.Spec.Replicas) {
+		if sized[uid] != replicas(d.Spec.Replicas) || d.Status.ObservedGeneration != d.Generation {
 			return false
 		}
 	}
