@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -22,8 +23,15 @@ var version = "dev"
 func main() {
 	if err := run(ctrl.SetupSignalHandler(), os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "memorybudget:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
+}
+
+func exitCode(err error) int {
+	if errors.Is(err, uninstall.ErrStranded) {
+		return uninstall.ExitStranded
+	}
+	return 1
 }
 
 func run(ctx context.Context, args []string) error {

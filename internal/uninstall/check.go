@@ -24,6 +24,10 @@ import (
 // Command is the operator's argument that runs Run in place of the operator.
 const Command = "uninstall-check"
 
+// ExitStranded is the exit code for ErrStranded, by which the chart's Job tells a refusal from a check that failed: that
+// it repeats. Other errors exit with 1, a panic with 2.
+const ExitStranded = 3
+
 // pageSize bounds each answer of the API server.
 const pageSize = 500
 

@@ -29,8 +29,10 @@ const (
 	// FailAnnotation names the reason (`Error`, `OOMKilled`) for which the containers of a running pod crash and stay in
 	// CrashLoopBackOff; without it they recover.
 	FailAnnotation = "kwok.memorybudget.dev/fail"
-	// PhaseAnnotation ends the pod with the phase `Failed` (reason Evicted) or `Succeeded`; the object stays.
+	// PhaseAnnotation ends the pod with the phase `Failed` or `Succeeded`; the object stays.
 	PhaseAnnotation = "kwok.memorybudget.dev/phase"
+	// ExitCodeAnnotation is what the containers of a pod with the phase `Failed` exit with. Without it the pod was evicted.
+	ExitCodeAnnotation = "kwok.memorybudget.dev/exit-code"
 	// DeleteDelayAnnotation is how long a deleted pod stays Terminating: a duration, counted from the last change of the
 	// pod, or DeleteGrace. Default 0: gone at once.
 	DeleteDelayAnnotation = "kwok.memorybudget.dev/delete-delay"

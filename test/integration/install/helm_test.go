@@ -9,10 +9,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -25,6 +28,7 @@ import (
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/manager"
+	"github.com/memorybudget/memorybudget/internal/uninstall"
 	"github.com/memorybudget/memorybudget/test/localcluster"
 	"github.com/memorybudget/memorybudget/test/testrbac"
 )
@@ -178,44 +182,65 @@ func (r *installation) upgrade(t *testing.T) {
 	r.eventually(t, "the CRD is upgraded", func(context.Context) (bool, error) { return len(r.shortNames(t)) == 1, nil })
 }
 
-// finishCheck lets the simulated pod of the uninstall check end in a phase, once it is there.
-func (r *installation) finishCheck(t *testing.T, phase corev1.PodPhase) {
+// finishCheck lets the next simulated pod of the uninstall check exit with a code, once it is there.
+func (r *installation) finishCheck(t *testing.T, exitCode int) {
 	t.Helper()
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{localcluster.PhaseAnnotation: string(phase)}}})
+	annotations := map[string]string{localcluster.PhaseAnnotation: string(corev1.PodSucceeded)}
+	if exitCode != 0 {
+		annotations[localcluster.PhaseAnnotation] = string(corev1.PodFailed)
+		annotations[localcluster.ExitCodeAnnotation] = strconv.Itoa(exitCode)
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	pods := r.client.CoreV1().Pods(testrbac.Namespace)
 	r.eventually(t, "the uninstall check runs", func(ctx context.Context) (bool, error) {
 		list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=uninstall-check"})
-		if err != nil || len(list.Items) == 0 {
+		if err != nil {
 			return false, err
 		}
-		_, err = pods.Patch(ctx, list.Items[0].Name, types.MergePatchType, patch, metav1.PatchOptions{})
-		return err == nil, err
+		for i := range list.Items {
+			if list.Items[i].Annotations[localcluster.PhaseAnnotation] == "" {
+				_, err = pods.Patch(ctx, list.Items[i].Name, types.MergePatchType, patch, metav1.PatchOptions{})
+				return err == nil, err
+			}
+		}
+		return false, nil
 	})
 }
 
-// helmUninstall uninstalls while the check ends in a phase.
-func (r *installation) helmUninstall(t *testing.T, phase corev1.PodPhase) error {
+// helmUninstall uninstalls while the check's pods, one after the other, exit with codes.
+func (r *installation) helmUninstall(t *testing.T, exitCodes ...int) error {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
 		_, err := helm(t, r.cluster, "uninstall", "memorybudget", "--namespace", testrbac.Namespace, "--wait", "--timeout", "1m")
 		done <- err
 	}()
-	r.finishCheck(t, phase)
+	for _, exitCode := range exitCodes {
+		r.finishCheck(t, exitCode)
+	}
 	return <-done
 }
 
 func (r *installation) uninstallRefused(t *testing.T) {
-	if err := r.helmUninstall(t, corev1.PodFailed); err == nil {
-		t.Error("uninstalled, although the check failed")
+	if err := r.helmUninstall(t, uninstall.ExitStranded); err == nil {
+		t.Error("uninstalled, although the check refused")
 	}
 	if _, err := r.client.AppsV1().Deployments(testrbac.Namespace).Get(t.Context(), "memorybudget-controller-manager", metav1.GetOptions{}); err != nil {
 		t.Errorf("the operator after a refused uninstallation: %v", err)
 	}
 	jobs := r.client.BatchV1().Jobs(testrbac.Namespace)
+	job, err := jobs.Get(t.Context(), "memorybudget-uninstall-check", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(job.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return c.Type == batchv1.JobFailed && c.Reason == batchv1.JobReasonPodFailurePolicy
+	}) {
+		t.Errorf("a refusal is not final: %+v", job.Status)
+	}
 	foreground := metav1.DeletePropagationForeground
 	if err := jobs.Delete(t.Context(), "memorybudget-uninstall-check", metav1.DeleteOptions{PropagationPolicy: &foreground}); err != nil {
 		t.Fatal(err)
@@ -226,8 +251,9 @@ func (r *installation) uninstallRefused(t *testing.T) {
 	})
 }
 
+// uninstall goes on after a check that could not be started (the code is the container runtime's) was repeated.
 func (r *installation) uninstall(t *testing.T) {
-	if err := r.helmUninstall(t, corev1.PodSucceeded); err != nil {
+	if err := r.helmUninstall(t, 128, 0); err != nil {
 		t.Fatal(err)
 	}
 	r.eventually(t, "the operator is gone", func(ctx context.Context) (bool, error) {
