@@ -13,20 +13,19 @@ export KUBECONFIG=$dir/kubeconfig PATH=$bin:$kubebin:$PATH
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 run() { printf '$ %s\n' "$*"; "$@"; }
 
-# established waits for the CustomResourceDefinition. One that was only just made has no conditions at all, which kubectl wait
-# takes for an error.
-established() {
-    local crd=crd/memorybudgets.memorybudget.dev
+# served waits until the API server serves the resource, which it does and tells some time after it has taken the
+# CustomResourceDefinition.
+served() {
     for _ in $(seq 60); do
-        kubectl wait --for=condition=Established --timeout=60s "$crd" >/dev/null 2>&1 && return
+        kubectl get memorybudgets --all-namespaces >/dev/null 2>&1 && return
         sleep 1
     done
-    kubectl wait --for=condition=Established --timeout=1s "$crd" >/dev/null
+    kubectl get memorybudgets --all-namespaces >/dev/null
 }
 
 say "Installing the CustomResourceDefinition and starting the operator"
 kubectl apply --server-side --force-conflicts -f config/crd/bases >/dev/null
-established
+served
 go run ./hack/localcluster run --dir "$dir" --name memorybudget -- \
     "$bin/memorybudget" --metrics-bind-address=0 --health-probe-bind-address=0 --leader-elect=false
 
@@ -51,7 +50,7 @@ state() {
 
 say "Waiting until it is Ready"
 for _ in $(seq 90); do
-    line=$(state)
+    line=$(state) || line=
     [ "$line" = "${last-none}" ] || printf '  %s\n' "${line:-(no status yet)}"
     last=$line
     case $line in True*) break ;; esac

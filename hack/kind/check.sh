@@ -64,15 +64,15 @@ said() {
   "$kubectl" logs -n "$namespace" "ask-$1" --previous 2>/dev/null || "$kubectl" logs -n "$namespace" "ask-$1"
 }
 
-remove() { "$kubectl" delete namespace "$namespace" --ignore-not-found --timeout 60s >/dev/null; }
+remove() { "$kubectl" delete namespace "$namespace" --ignore-not-found --timeout 180s >/dev/null; }
 
 remove
-trap remove EXIT
+trap 'remove || say "namespace $namespace is not gone yet"' EXIT
 "$kubectl" create namespace "$namespace" >/dev/null
 wait_for 30 "the default service account of namespace $namespace" "$kubectl" get serviceaccount -n "$namespace" default
 for node in "${nodes[@]}"; do server "$node"; done | "$kubectl" apply -f - >/dev/null
 for node in "${nodes[@]}"; do client "$node"; done | "$kubectl" apply -f - >/dev/null
-if ! (wait_for 90 "the pods in namespace $namespace that ask for Services" answered); then
+if ! (wait_for 300 "the pods in namespace $namespace that ask for Services" answered); then
   for node in "${nodes[@]}"; do said "$node" 2>&1 | sed "s/^/kind: on $node: /" >&2 || true; done
   die "a pod does not reach a Service: the network of the cluster does not work"
 fi

@@ -106,7 +106,7 @@ wait_for 180 "the system's pods to be Ready" "$kubectl" wait pod -n kube-system 
 
 metrics_server=$(addon metrics-server "$(version sigs.k8s.io/metrics-server "$here/modules/metrics-server")")
 sed "s|METRICS_SERVER_IMAGE|$metrics_server|" "$here/metrics-server.yaml" | "$kubectl" apply --server-side -f - >/dev/null
-wait_for 120 "metrics of every node (kubectl top nodes)" metrics
+wait_for 300 "metrics of every node (kubectl top nodes)" metrics
 check=$(addon check dev)
 "$here/check.sh" "$check"
 

@@ -105,8 +105,11 @@ func samplerDaemonSet() *appsv1.DaemonSet {
 						Name: "sampler", Image: settings.shopImage, ImagePullPolicy: corev1.PullIfNotPresent,
 						Command:         []string{"python3", "-u", "-c", samplerScript},
 						SecurityContext: &corev1.SecurityContext{RunAsUser: new(int64(0))},
-						Resources:       corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")}},
-						VolumeMounts:    []corev1.VolumeMount{{Name: "cgroup", MountPath: "/host/cgroup", ReadOnly: true}},
+						Resources: corev1.ResourceRequirements{
+							Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("64Mi")},
+							Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("50m")},
+						},
+						VolumeMounts: []corev1.VolumeMount{{Name: "cgroup", MountPath: "/host/cgroup", ReadOnly: true}},
 					}},
 					Volumes: []corev1.Volume{{Name: "cgroup", VolumeSource: corev1.VolumeSource{
 						HostPath: &corev1.HostPathVolumeSource{Path: "/sys/fs/cgroup"},

@@ -154,6 +154,10 @@ func (s *scene) workers() map[string]map[string]any {
 		}
 		clear(tiers)
 		for hostname, conf := range answer["conf"] {
+			// They are asked one thing after the other, for five seconds each.
+			if answer["stats"][hostname] == nil || answer["active_queues"][hostname] == nil || answer["processes"][hostname] == nil {
+				continue
+			}
 			tiers[tierOf(hostname)] = map[string]any{
 				"conf": conf, "stats": answer["stats"][hostname],
 				"processes": answer["processes"][hostname], "queues": names(answer["active_queues"][hostname]),

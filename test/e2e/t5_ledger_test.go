@@ -130,9 +130,12 @@ func (s *scene) scaleByHand() {
 			return nil
 		})
 	}
-	if !s.toldOfExcess(from) {
-		s.t.Error("no status since says that the budget is exceeded through others")
-	}
+	eventually(s.t, patience, "a status since that says that the budget is exceeded through others", func(context.Context) error {
+		if !s.toldOfExcess(from) {
+			return errors.New("there is none")
+		}
+		return nil
+	})
 }
 
 // toldOfExcess: a status since a version said that the exposure is above the budget.
@@ -283,19 +286,21 @@ func (s *scene) drainNode() {
 	cordon(true)
 	defer cordon(false)
 	s.behindItsBack(func() {
-		var evicted []*corev1.Pod
-		for _, pod := range s.pods("") {
-			if pod.Spec.NodeName == node {
+		// As long as the scheduler has not seen the cordon, replacements may come to the node.
+		for on := s.podsOn(node); len(on) > 0; on = s.podsOn(node) {
+			for _, pod := range on {
 				s.evictPod(pod)
-				evicted = append(evicted, pod)
 			}
+			s.awaitGone(on)
 		}
-		s.awaitGone(evicted)
 	})
 	s.awaitReady()
-	for _, pod := range s.pods("") {
-		if pod.Spec.NodeName == node {
-			s.t.Errorf("pod %s is still on node %s", pod.Name, node)
-		}
+	for _, pod := range s.podsOn(node) {
+		s.t.Errorf("pod %s is still on node %s", pod.Name, node)
 	}
+}
+
+// podsOn are the pods of all tiers on a node.
+func (s *scene) podsOn(node string) []*corev1.Pod {
+	return slices.DeleteFunc(s.pods(""), func(pod *corev1.Pod) bool { return pod.Spec.NodeName != node })
 }

@@ -22,8 +22,9 @@ var customResourceDefinition = schema.GroupVersionKind{Group: "apiextensions.k8s
 const (
 	// interval is how often a condition is looked at.
 	interval = 250 * time.Millisecond
-	// short bounds what takes seconds, patience what takes a rollout or two, long what takes a load.
-	short, patience, long = time.Minute, 3 * time.Minute, 8 * time.Minute
+	// short bounds what takes seconds, patience what takes a rollout or two, long what takes a load: several times what they
+	// take on two idle cores, since all that a limit is for is to end what has come to a stop.
+	short, patience, long = 2 * time.Minute, 6 * time.Minute, 20 * time.Minute
 )
 
 // until looks at a condition until it holds or the context ends, which it says, with what was seen last.
