@@ -77,9 +77,13 @@ func (r *Redis) Heartbeats(t *testing.T, tasks func() map[string]int) {
 	go func() {
 		defer close(ended)
 		for ctx.Err() == nil {
-			for pod, active := range tasks() {
-				r.client.Publish(ctx, "/0.celeryev/worker.heartbeat", heartbeat(pod, active))
-			}
+			// All at once: between two of them, a pod would be silent of which the other one is heard.
+			_, _ = r.client.TxPipelined(ctx, func(all redis.Pipeliner) error {
+				for pod, active := range tasks() {
+					all.Publish(ctx, "/0.celeryev/worker.heartbeat", heartbeat(pod, active))
+				}
+				return nil
+			})
 			select {
 			case <-ctx.Done():
 			case <-time.After(200 * time.Millisecond):

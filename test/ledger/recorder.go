@@ -6,6 +6,7 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -76,14 +77,14 @@ func Record(ctx context.Context, c client.WithWatch, namespace string) (*Recorde
 		first, w := watch.Event{}, watch.Interface(nil)
 		// An API server that is behind its store, on a busy machine, answers that it cannot yet.
 		err := retry(ctx, func() (err error) {
-			first, w, err = r.begin(watching, list)
+			first, w, err = r.begin(ctx, watching, list)
 			return err
 		})
 		if err != nil {
 			r.Stop()
 			return nil, fmt.Errorf("watching %T in %s: %w", list, namespace, err)
 		}
-		r.running.Go(func() { r.follow(watching, first, w) })
+		r.running.Go(func() { r.follow(watching, list, first, w) })
 	}
 	return r, nil
 }
@@ -111,44 +112,73 @@ func retry(ctx context.Context, try func() error) error {
 	}
 }
 
-func (r *Recorder) begin(ctx context.Context, list client.ObjectList) (watch.Event, watch.Interface, error) {
-	w, err := r.client.Watch(ctx, list, client.InNamespace(r.namespace), &client.ListOptions{Raw: &metav1.ListOptions{
-		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
-	}})
+// begin watches from what is there now, and returns what the watch says first.
+func (r *Recorder) begin(ctx, watching context.Context, list client.ObjectList) (watch.Event, watch.Interface, error) {
+	w, err := r.watch(watching, list, metav1.ListOptions{
+		SendInitialEvents: new(true), ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan,
+	})
 	if err != nil {
 		return watch.Event{}, nil, err
 	}
-	first := <-w.ResultChan()
-	if first.Type == watch.Error {
-		w.Stop()
-		return watch.Event{}, nil, apierrors.FromObject(first.Object)
+	select {
+	case first, ok := <-w.ResultChan():
+		switch {
+		case !ok:
+			err = errEnded
+		case first.Type == watch.Error:
+			err = apierrors.FromObject(first.Object)
+		default:
+			return first, w, nil
+		}
+	case <-ctx.Done():
+		err = ctx.Err()
 	}
-	return first, w, nil
+	w.Stop()
+	return watch.Event{}, nil, err
 }
 
-func (r *Recorder) follow(ctx context.Context, first watch.Event, w watch.Interface) {
-	defer w.Stop()
-	r.take(first)
-	for event := range w.ResultChan() {
-		if ctx.Err() != nil {
-			return // What a watch says of its own end is no change.
+var errEnded = errors.New("it ended at once")
+
+func (r *Recorder) watch(ctx context.Context, list client.ObjectList, options metav1.ListOptions) (watch.Interface, error) {
+	options.AllowWatchBookmarks = true
+	return r.client.Watch(ctx, list, client.InNamespace(r.namespace), &client.ListOptions{Raw: &options})
+}
+
+// follow records what a watch says. Where the API server ends it, as it does with one that is slow to take what it is sent,
+// another goes on from there; that some changes are not kept any more is an error.
+func (r *Recorder) follow(ctx context.Context, list client.ObjectList, first watch.Event, w watch.Interface) {
+	version, err := r.take(first)
+	for err == nil {
+		for event := range w.ResultChan() {
+			if ctx.Err() != nil {
+				break // What a watch says of its own end is no change.
+			}
+			if version, err = r.take(event); err != nil {
+				break
+			}
 		}
-		r.take(event)
+		w.Stop()
+		if err != nil || ctx.Err() != nil {
+			break
+		}
+		err = retry(ctx, func() (err error) {
+			w, err = r.watch(ctx, list, metav1.ListOptions{ResourceVersion: version})
+			return err
+		})
 	}
 	if ctx.Err() == nil {
-		r.fail(fmt.Errorf("a watch in %s ended", r.namespace))
+		r.fail(fmt.Errorf("watching %T in %s: %w", list, r.namespace, err))
 	}
 }
 
-// take records an event of a watch.
-func (r *Recorder) take(event watch.Event) {
+// take records an event of a watch, and returns its version.
+func (r *Recorder) take(event watch.Event) (version string, err error) {
 	object, ok := event.Object.(client.Object)
 	switch {
-	case event.Type == watch.Bookmark:
-		return
 	case !ok:
-		r.fail(fmt.Errorf("watching %s: %v", r.namespace, event.Object))
-		return
+		return "", apierrors.FromObject(event.Object)
+	case event.Type == watch.Bookmark:
+		return object.GetResourceVersion(), nil
 	}
 	managed := object.GetManagedFields()
 	object.SetManagedFields(nil)
@@ -158,6 +188,7 @@ func (r *Recorder) take(event watch.Event) {
 	if r.latest[KeyOf(object)] = object; event.Type == watch.Deleted {
 		delete(r.latest, KeyOf(object))
 	}
+	return object.GetResourceVersion(), nil
 }
 
 func (r *Recorder) fail(err error) {

@@ -241,7 +241,7 @@ func (c *Cluster) usable(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	if err := serverReady(client)(ctx); err != nil {
+	if err := c.await(ctx, "the API server", APIServer, serverReady(client)); err != nil {
 		return err
 	}
 	return c.addNodes(ctx, client, options)

@@ -52,7 +52,10 @@ func (c *Cluster) addNodes(ctx context.Context, client kubernetes.Interface, opt
 		return nil
 	}
 	c.say("Waiting for %d simulated nodes", options.Nodes)
-	if err := createNodes(ctx, client, options.Nodes, options.NodeCapacity); err != nil {
+	err := c.await(ctx, "the API server to take nodes", APIServer, func(ctx context.Context) error {
+		return createNodes(ctx, client, options.Nodes, options.NodeCapacity)
+	})
+	if err != nil {
 		return err
 	}
 	return c.await(ctx, "the simulated nodes", Kwok, nodesReady(client, options.Nodes))

@@ -39,8 +39,11 @@ func (c *Cluster) await(ctx context.Context, what, program string, check func(co
 		}
 		attempt, cancel := context.WithTimeout(ctx, checkTimeout)
 		defer cancel()
-		seen = check(attempt)
-		return seen == nil, nil
+		err := check(attempt)
+		if ctx.Err() == nil || seen == nil {
+			seen = err // Once the time is over, a look says no more than that.
+		}
+		return err == nil, nil
 	})
 	switch {
 	case err == nil:

@@ -22,6 +22,9 @@ import (
 // listened begins what is logged when heartbeats are heard otherwise than before.
 const listened = "The heartbeats of workers are heard otherwise"
 
+// unheard is how the log says that the connection that listens is lost, which may last for a moment only.
+const unheard = `"is"="` + string(observe.BrokerUnreachable) + `"`
+
 // rabbitURLs are those of a virtual host. The management API is asked by guest, whoever listens.
 func rabbitURLs(rabbit *brokers.RabbitMQ, listener, vhost string) map[string]string {
 	return map[string]string{
@@ -118,10 +121,11 @@ func testRabbitLost(t *testing.T, rabbit *brokers.RabbitMQ) {
 	s.awaitWorkers(shop, observe.BrokerRead)
 
 	eventually(t, "a connection", func() bool { return listeners(t, rabbit, "lost") != nil })
+	told := len(s.written())
 	for _, name := range listeners(t, rabbit, "lost") {
 		rabbit.Call(t, http.MethodDelete, "/api/connections/"+url.PathEscape(name), "")
 	}
-	s.awaitWorkers(shop, observe.BrokerUnreachable)
+	s.awaitLog(told, unheard)
 	s.awaitWorkers(shop, observe.BrokerRead)
 
 	var queues []struct {

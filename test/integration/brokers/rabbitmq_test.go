@@ -20,7 +20,7 @@ func key(mb *v1alpha1.MemoryBudget) client.ObjectKey { return client.ObjectKeyFr
 
 func eventually(t *testing.T, what string, check func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if check() {
 			return
 		}

@@ -86,7 +86,7 @@ func TestSharedConnection(t *testing.T) {
 	if n := redis.Connections(t); n != 1 {
 		t.Errorf("%d connections", n)
 	}
-	before := s.wakes("a")
+	before := s.asleep("a")
 	time.Sleep(time.Second)
 	if after := s.wakes("a"); before == 0 || after != before {
 		t.Errorf("woken %d times, and %d times while nothing changed", before, after-before)
@@ -107,8 +107,7 @@ func TestNeighbours(t *testing.T) {
 	a, b := redisShop("a"), redisShop("b")
 	s.await(a, waiting(redis.Address, "emails"))
 	s.await(b, waiting(redis.Address, "emails"))
-	time.Sleep(500 * time.Millisecond) // Until what woke it so far has.
-	before := s.wakes("a")
+	before := s.asleep("a")
 	b.Spec.Tiers[0].Celery.Queues = []string{"emails"}
 	s.brokers.Broker(b)
 	s.brokers.Broker(b)
@@ -185,7 +184,7 @@ func TestLastReadingStays(t *testing.T) {
 	redis.Publish(t, "", "emails", "0")
 	shop := redisShop("shop")
 	s.await(shop, waiting(redis.Address, "emails"))
-	before := s.wakes("shop")
+	before := s.asleep("shop")
 	redis.Do(t, "CONFIG", "SET", "requirepass", "changed")
 	redis.Do(t, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	time.Sleep(time.Second)

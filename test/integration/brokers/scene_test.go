@@ -29,6 +29,9 @@ import (
 // canary is a password that must be seen nowhere.
 const canary = "Canary-8f3a^|~"
 
+// readEvery is how often brokers are read.
+const readEvery = 100 * time.Millisecond
+
 // scene reads brokers for a shop.
 type scene struct {
 	t       *testing.T
@@ -43,7 +46,7 @@ type scene struct {
 func newScene(t *testing.T, options signals.Options) *scene {
 	t.Helper()
 	s := &scene{t: t, secrets: fake.NewClientBuilder().Build(), woken: map[string]int{}}
-	options.Secrets, options.Interval = s.secrets, 100*time.Millisecond
+	options.Secrets, options.Interval = s.secrets, readEvery
 	options.Log = funcr.New(s.write, funcr.Options{Verbosity: 9})
 	if options.Guard == nil {
 		options.Guard = func(context.Context, netip.Addr) bool { return true }
@@ -99,6 +102,25 @@ func (s *scene) wakes(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.woken[name]
+}
+
+// asleep waits until nothing that was done so far wakes a resource any more, and returns how often it was woken. Word of a reading comes
+// after the reading is known.
+func (s *scene) asleep(name string) int {
+	last, since := s.wakes(name), time.Now()
+	for time.Since(since) < 5*readEvery {
+		time.Sleep(readEvery / 5)
+		if now := s.wakes(name); now != last {
+			last, since = now, time.Now()
+		}
+	}
+	return last
+}
+
+// awaitLog waits until something is told that was not told before a point of the log.
+func (s *scene) awaitLog(after int, text string) {
+	s.t.Helper()
+	eventually(s.t, text+" in the log", func() bool { return strings.Contains(s.written()[after:], text) })
 }
 
 // secret makes a Secret, or changes it.

@@ -269,7 +269,7 @@ func TestStreamsWakeTheirOwn(t *testing.T) {
 	s.await(tasks, waiting(redis.Address))
 	before := map[string]int{}
 	for _, name := range []string{"billing", "shipping", "tasks"} {
-		before[name] = s.wakes(name)
+		before[name] = s.asleep(name)
 	}
 	redis.Publish(t, "", "emails", "0")
 	s.await(tasks, waiting(redis.Address, "emails"))

@@ -15,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/testutil"
@@ -33,8 +34,12 @@ type story struct {
 
 var stories = map[string]story{
 	"Create": {
-		act:  func(s *scene) { s.create(small().Obj()) },
-		done: func(s *scene) { s.awaitReady(); s.awaitReplicas(map[string]int{"web": 1, "worker": 2, "ml": 1}) },
+		act: func(s *scene) { s.create(small().Obj()) },
+		done: func(s *scene) {
+			s.awaitReady()
+			s.awaitReplicas(map[string]int{"web": 1, "worker": 2, "ml": 1})
+			s.awaitBrokerTried()
+		},
 	},
 	// An update of everything at once: another image, less memory, a tier less and a tier more.
 	"Update": {
@@ -50,6 +55,13 @@ var stories = map[string]story{
 			s.awaitReady()
 			s.awaitReplicas(map[string]int{"web": 1, "worker": 2, "mailer": 1, "ml": 0})
 			s.awaitGone("shop-ml", &appsv1.Deployment{})
+			eventually(s.t, "the end of the ReplicaSets of ml", func(context.Context) error {
+				if left := list(s, &appsv1.ReplicaSetList{}, "ml").Items; len(left) > 0 {
+					return fmt.Errorf("there is %s", left[0].Name)
+				}
+				return nil
+			})
+			s.awaitBrokerTried()
 		},
 	},
 	"Delete": {
@@ -173,6 +185,12 @@ func (s *scene) outcome() outcome {
 		objects["Conditions"] = conditionsOf(&mb)
 	}
 	return outcome{objects, ledger.Births(s.history())}
+}
+
+// awaitBrokerTried waits until the status tells what became of reading the broker, whose Secret there is not.
+func (s *scene) awaitBrokerTried() {
+	s.t.Helper()
+	s.awaitCondition(v1alpha1.ConditionQueuesOwned, metav1.ConditionUnknown, v1alpha1.ReasonBrokerSecretUnreadable)
 }
 
 // awaitEmpty waits until nothing of a resource is left.

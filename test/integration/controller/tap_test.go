@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -45,6 +46,7 @@ type request struct {
 	message string
 	// resourceVersion of the object in the answer.
 	resourceVersion string
+	sent            time.Time
 }
 
 func (r *request) String() string {
@@ -170,6 +172,7 @@ func (t *tap) record(r *http.Request) (index int, m mode, err error) {
 	if t.dead {
 		return 0, "", errDead
 	}
+	q.sent = time.Now()
 	if q.kind == kindWrite {
 		t.writes++
 		q.number = t.writes
