@@ -138,7 +138,7 @@ func TestExposed(t *testing.T) {
 	s.update("shop", func(mb *v1alpha1.MemoryBudget) { tier(mb, "worker").Replicas.Desired = new(int32(3)) })
 	s.awaitReady()
 	s.awaitReplicas(map[string]int{"worker": 3})
-	s.quiet()
+	s.rests()
 	if !s.exists("public", &corev1.Service{}) {
 		t.Error("the Service was deleted")
 	}

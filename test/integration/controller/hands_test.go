@@ -41,7 +41,7 @@ func TestScaledByHand(t *testing.T) {
 	s.awaitReady()
 	s.awaitReplicas(map[string]int{"web": 2, "worker": 2, "ml": 1})
 	s.awaitTold(v1alpha1.EventScalerConflict)
-	s.quiet()
+	s.rests()
 	var puts []time.Time
 	for _, q := range s.operator.tap.all(kindWrite)[before:] {
 		if q.String() == "apply deployments shop-web" {
@@ -78,7 +78,7 @@ func TestTemplateEditedByHand(t *testing.T) {
 	s.awaitReady()
 	s.awaitImage("web", mb.Spec.Application.Image, 1)
 	s.awaitImage("worker", mb.Spec.Application.Image, 2)
-	s.quiet()
+	s.rests()
 	s.verdict()
 }
 
@@ -98,7 +98,7 @@ func TestRolloutPausedByHand(t *testing.T) {
 	s.awaitReady()
 	s.awaitImage("web", "registry.example/shop:2", 1)
 	s.awaitImage("worker", "registry.example/shop:2", 2)
-	s.quiet()
+	s.rests()
 	s.verdict()
 }
 
@@ -143,7 +143,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("%s was deleted", key)
 		}
 	}
-	s.quiet()
+	s.rests()
 	s.patch(`{"spec":{"pause":"None"}}`)
 	s.awaitReady()
 	s.awaitReplicas(map[string]int{"web": 1, "worker": 2, "ml": 1})

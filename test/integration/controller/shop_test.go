@@ -203,6 +203,20 @@ func (s *scene) quiet() {
 	}
 }
 
+// rests checks that the operator comes to rest after what was waited for: it writes nothing but one status at most, since figures
+// that changed later than a condition are written up to ten seconds after it.
+func (s *scene) rests() {
+	s.t.Helper()
+	before := s.operator.tap.count()
+	if s.stays(before, quietPeriod) {
+		return
+	}
+	if writes := s.operator.tap.lines(before); len(writes) > 1 || writes[0] != "apply memorybudgets/status shop" {
+		s.t.Fatalf("writes where nothing was to do: %v\n%s", writes, s.report())
+	}
+	s.quiet()
+}
+
 // settle waits until the operator writes nothing any more.
 func (s *scene) settle() {
 	s.t.Helper()
