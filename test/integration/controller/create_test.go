@@ -83,6 +83,7 @@ func TestConverged(t *testing.T) {
 	s.start(fault{})
 	s.create(shop().Obj())
 	s.awaitReady()
+	s.awaitBrokerTried()
 	children := s.generations()
 
 	s.nudge()
