@@ -55,8 +55,8 @@ func (d *Demand) keep(known bool) {
 const goesFirst = "-1"
 
 // choose says which pods of a celery tier go first when its Deployment is lowered to so many replicas. It comes before that is written, so
-// that the ReplicaSet controller, whose watch of pods is one of its own, will mostly have it when it acts. Pods that are not ready go before
-// all others anyway.
+// that the ReplicaSet controller, whose watch of pods is one of its own, will mostly have it when it acts. Pods that are not ready go
+// before all others anyway.
 func (b *builder) choose(tier string, live *appsv1.Deployment, replicas int32) {
 	isCelery := slices.ContainsFunc(b.Tiers, func(t Tier) bool { return t.Spec.Name == tier && t.Spec.Celery != nil })
 	if !isCelery || b.s.Broker.Heartbeats == observe.BrokerNone || replicas == 0 || replicas >= replicasIn(live) {
