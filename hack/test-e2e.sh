@@ -21,4 +21,4 @@ if [[ -z ${E2E_KUBECONFIG:-} ]]; then
 fi
 # gotestsum says last what failed, with all that it printed.
 KUBECONFIG=$E2E_KUBECONFIG "$MEMORYBUDGET_TOOLS_BIN"/gotestsum --format standard-verbose -- \
-  -tags e2e -count 1 -timeout 120m -run "$pattern" ./test/e2e
+  -tags e2e -count 1 -timeout 60m -run "$pattern" ./test/e2e

@@ -11,7 +11,7 @@ test: test-go test-kind test-python ## Run all tests: unit, property and integra
 test-go: control-plane brokers-env $(HELM) $(KUSTOMIZE) ## Run the Go tests, with a real control plane, and print the coverage.
 	@mkdir -p $(BUILD)
 	MEMORYBUDGET_CONTROLPLANE_BIN=$(CONTROLPLANE_BIN) MEMORYBUDGET_TOOLS_BIN=$(TOOLS_BIN) \
-		go test $(GO_TEST_FLAGS) -timeout 60m -coverpkg=$(COVERPKG) -coverprofile=$(BUILD)/cover.out ./...
+		go test $(GO_TEST_FLAGS) -timeout 30m -coverpkg=$(COVERPKG) -coverprofile=$(BUILD)/cover.out ./...
 	@go tool cover -func=$(BUILD)/cover.out | tail -1
 
 .PHONY: brokers-env

@@ -61,7 +61,7 @@ func put[T any](all map[types.UID]T, uid types.UID, object T, gone bool) {
 // charge is what the pods hold, in bytes: every pod from the release of its gate until it is gone or has ended.
 func (s *state) charge() (sum int64) {
 	for _, pod := range s.pods {
-		sum += podCharge(pod)
+		sum += Charge(pod)
 	}
 	return sum
 }
@@ -70,13 +70,14 @@ func (s *state) charge() (sum int64) {
 func (s *state) gatedCharge() (sum int64) {
 	for _, pod := range s.pods {
 		if owner := metav1.GetControllerOf(pod); owner != nil && s.sets[owner.UID] != nil && Gated(&s.sets[owner.UID].Spec.Template.Spec) {
-			sum += podCharge(pod)
+			sum += Charge(pod)
 		}
 	}
 	return sum
 }
 
-func podCharge(pod *corev1.Pod) int64 {
+// Charge is what a pod holds, in bytes.
+func Charge(pod *corev1.Pod) int64 {
 	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	if pod.Labels[v1alpha1.NameLabel] == "" || Gated(&pod.Spec) || ended {
 		return 0
@@ -135,7 +136,7 @@ func (s *state) String() string {
 		if pod.DeletionTimestamp != nil {
 			name += " (stopping)"
 		}
-		add("pod", name, podCharge(pod))
+		add("pod", name, Charge(pod))
 	}
 	for _, set := range s.sets {
 		if set.DeletionTimestamp == nil {
@@ -231,7 +232,7 @@ func (s *state) chargeOfOthers(d *appsv1.Deployment) (sum int64) {
 			continue
 		}
 		if set := s.sets[owner.UID]; set != nil && metav1.IsControlledBy(set, d) && !sameTemplate(set, d) {
-			sum += podCharge(pod)
+			sum += Charge(pod)
 		}
 	}
 	return sum

@@ -15,7 +15,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/memorybudget/memorybudget/api/v1alpha1"
 	"github.com/memorybudget/memorybudget/internal/testutil"
@@ -185,12 +184,6 @@ func (s *scene) outcome() outcome {
 		objects["Conditions"] = conditionsOf(&mb)
 	}
 	return outcome{objects, ledger.Births(s.history())}
-}
-
-// awaitBrokerTried waits until the status tells what became of reading the broker, whose Secret there is not.
-func (s *scene) awaitBrokerTried() {
-	s.t.Helper()
-	s.awaitCondition(v1alpha1.ConditionQueuesOwned, metav1.ConditionUnknown, v1alpha1.ReasonBrokerSecretUnreadable)
 }
 
 // awaitEmpty waits until nothing of a resource is left.

@@ -138,7 +138,8 @@ func TestExposed(t *testing.T) {
 	s.update("shop", func(mb *v1alpha1.MemoryBudget) { tier(mb, "worker").Replicas.Desired = new(int32(3)) })
 	s.awaitReady()
 	s.awaitReplicas(map[string]int{"worker": 3})
-	s.rests()
+	s.awaitFigures()
+	s.quiet()
 	if !s.exists("public", &corev1.Service{}) {
 		t.Error("the Service was deleted")
 	}

@@ -41,7 +41,8 @@ func TestScaledByHand(t *testing.T) {
 	s.awaitReady()
 	s.awaitReplicas(map[string]int{"web": 2, "worker": 2, "ml": 1})
 	s.awaitTold(v1alpha1.EventScalerConflict)
-	s.rests()
+	s.awaitFigures()
+	s.quiet()
 	var puts []time.Time
 	for _, q := range s.operator.tap.all(kindWrite)[before:] {
 		if q.String() == "apply deployments shop-web" {
@@ -78,7 +79,8 @@ func TestTemplateEditedByHand(t *testing.T) {
 	s.awaitReady()
 	s.awaitImage("web", mb.Spec.Application.Image, 1)
 	s.awaitImage("worker", mb.Spec.Application.Image, 2)
-	s.rests()
+	s.awaitFigures()
+	s.quiet()
 	s.verdict()
 }
 
@@ -98,7 +100,8 @@ func TestRolloutPausedByHand(t *testing.T) {
 	s.awaitReady()
 	s.awaitImage("web", "registry.example/shop:2", 1)
 	s.awaitImage("worker", "registry.example/shop:2", 2)
-	s.rests()
+	s.awaitFigures()
+	s.quiet()
 	s.verdict()
 }
 
@@ -143,7 +146,8 @@ func TestDrain(t *testing.T) {
 			t.Errorf("%s was deleted", key)
 		}
 	}
-	s.rests()
+	s.awaitFigures()
+	s.quiet()
 	s.patch(`{"spec":{"pause":"None"}}`)
 	s.awaitReady()
 	s.awaitReplicas(map[string]int{"web": 1, "worker": 2, "ml": 1})

@@ -69,7 +69,7 @@ type scene struct {
 	operator  *operator
 	taps      []*tap
 	foreign   []ledger.Span
-	// edited is the version of the latest edit of the resource; a status before it does not count.
+	// edited is the version of the latest edit of the resource, or of what was put back since: a status before it does not count.
 	edited uint64
 	// refusals are the resources whose writes the API server is expected to refuse.
 	refusals []string

@@ -134,6 +134,29 @@ func (s *scene) awaitCondition(kind string, status metav1.ConditionStatus, reaso
 	return found
 }
 
+// awaitBrokerTried waits until the status tells what became of reading the broker, whose Secret there is not.
+func (s *scene) awaitBrokerTried() {
+	s.t.Helper()
+	s.awaitCondition(v1alpha1.ConditionQueuesOwned, metav1.ConditionUnknown, v1alpha1.ReasonBrokerSecretUnreadable)
+}
+
+// awaitFigures waits until the status tells what the pods hold, and that no more is to come. Pods may be gone after their tier
+// is Ready without them, and figures alone are written every ten seconds.
+func (s *scene) awaitFigures() {
+	s.t.Helper()
+	s.awaitStatus("figures of what the pods hold", func(mb *v1alpha1.MemoryBudget) error {
+		held := int64(0)
+		for _, pod := range s.recorder.PodsOf("") {
+			held += ledger.Charge(pod)
+		}
+		allocated, exposure := mb.Status.Allocated.Value(), mb.Status.Exposure.Value()
+		if allocated != held || exposure != held {
+			return fmt.Errorf("allocated are %d, the exposure is %d, the pods hold %d", allocated, exposure, held)
+		}
+		return nil
+	})
+}
+
 func conditionsOf(mb *v1alpha1.MemoryBudget) (text string) {
 	for _, c := range mb.Status.Conditions {
 		text += fmt.Sprintf("\n  %s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message)
@@ -201,20 +224,6 @@ func (s *scene) quiet() {
 	if !s.stays(before, quietPeriod) {
 		s.t.Fatalf("writes where nothing was to do: %d\n%s", s.operator.tap.count()-before, s.report())
 	}
-}
-
-// rests checks that the operator comes to rest after what was waited for: it writes nothing but one status at most, since figures
-// that changed later than a condition are written up to ten seconds after it.
-func (s *scene) rests() {
-	s.t.Helper()
-	before := s.operator.tap.count()
-	if s.stays(before, quietPeriod) {
-		return
-	}
-	if writes := s.operator.tap.lines(before); len(writes) > 1 || writes[0] != "apply memorybudgets/status shop" {
-		s.t.Fatalf("writes where nothing was to do: %v\n%s", writes, s.report())
-	}
-	s.quiet()
 }
 
 // settle waits until the operator writes nothing any more.
